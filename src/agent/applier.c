@@ -1,8 +1,8 @@
 /* The applying thread. Handover: one delta slot under a mutex and an eventfd as bell; results go
  * back with loop_post. The backend belongs to the thread, from applier_new to applier_free. When
  * idle the thread sleeps on the bell and on the backend's own fd, which tells that somebody changed
- * our table: put right at once, and then at most once a second, so that one who fights for it costs
- * little. After a failure it tries again every second. */
+ * our table: put right at once, and then at most once a second, or a tenth of the time, so that one
+ * who fights for it costs little. After a failure it tries again every second. */
 #include "agent/applier.h"
 
 #include <errno.h>
@@ -19,7 +19,8 @@ enum {
     RETRY_MS = 1000,
     SETTLE_MS = 5,
     SAMPLE_MS = 10 * 1000,
-    REPAIR_PAUSE_MS = 1000,
+    REPAIR_PAUSE_MIN_MS = 1000,
+    REPAIR_PAUSE_MAX_MS = 4000,
     DUMPED_MAX = 32
 };
 
@@ -97,6 +98,13 @@ static void apply_delta(struct applier *a, struct agent_delta *d)
     answer(a, &r, true);
 }
 
+/* A tenth of the time at most, as long as what others do is back within five seconds. */
+static uint64_t pause_after_ms(uint64_t took_us)
+{
+    uint64_t ms = took_us / 100;
+    return MAX((uint64_t)REPAIR_PAUSE_MIN_MS, MIN(ms, (uint64_t)REPAIR_PAUSE_MAX_MS));
+}
+
 static void repair(struct applier *a)
 {
     struct applier_result r = {0};
@@ -110,7 +118,7 @@ static void repair(struct applier *a)
         r.code = 0;
     a->loaded = a->loaded || r.repaired; /* its lists are given back, too */
     if (tell)
-        a->look_at_ms = time_mono_ms() + REPAIR_PAUSE_MS;
+        a->look_at_ms = time_mono_ms() + pause_after_ms(r.took_us);
     if (tell)
         answer(a, &r, false);
 }

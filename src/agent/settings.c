@@ -293,7 +293,8 @@ static void take_localhost(struct settings *s)
                  proxy_config_has(&s->config, "iptables.localhostNodePorts") &&
                  proxy_config_bool(&s->config, "iptables.localhostNodePorts");
     bool v4 = false, none_of_v4 = true;
-    s->localhost = proxy_config_gate(&s->config, "KubeProxyNFTablesLocalhostNodePorts", false);
+    s->localhost = streq(proxy_config_section(&s->config), "nftables") &&
+                   proxy_config_gate(&s->config, "KubeProxyNFTablesLocalhostNodePorts", false);
     VEC_FOREACH (p, &s->node_ports) {
         bool v6 = p->ip.family == AF_INET6;
         if (ip_is_loopback(&p->ip) && s->localhost)

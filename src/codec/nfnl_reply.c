@@ -47,8 +47,9 @@ bool nfnl_parse_owner(const struct nlmsg *m, uint8_t *ret_family, struct str *re
 {
     /* Number 1 is the table in every kind of message. */
     static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
-                  NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
-                  NFTA_FLOWTABLE_TABLE == 1);
+                      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
+                      NFTA_FLOWTABLE_TABLE == 1,
+                  "the table stands elsewhere");
     if (m->type >> 8 != NFNL_SUBSYS_NFTABLES || m->payload.n < sizeof(struct nfgenmsg))
         return false;
     *ret_family = (uint8_t)m->payload.p[0];

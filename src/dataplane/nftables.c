@@ -489,7 +489,7 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
                      n->counters.sampled != is_sampled(n);
 }
 
-static_assert((int)_NFT_THING_MAX == (int)DATAPLANE_FOREIGN_KINDS);
+static_assert((int)_NFT_THING_MAX == (int)DATAPLANE_FOREIGN_KINDS, "kinds differ");
 
 static void note_news(struct nftables *n, const struct nft_news *news, struct nftables_touched *t)
 {

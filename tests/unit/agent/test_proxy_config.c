@@ -291,6 +291,62 @@ static void test_flags_and_file(void **state)
     unlink(path);
 }
 
+/* Row 17: whom the relay serves, and what is refused. */
+static void test_row_17_who_asks_for_the_relay(void **state)
+{
+    static const struct {
+        const char *gates, *list; /* flags */
+        const char *file;         /* or a file */
+        bool localhost, v4, v6;
+    } cases[] = {
+#define GATE "KubeProxyNFTablesLocalhostNodePorts=true"
+        {"", "localhost", NULL, false, false, false},
+        {GATE, "", NULL, true, false, false},
+        {GATE, "all", NULL, true, false, false},
+        {GATE, "localhost,all", NULL, true, true, true},
+        {GATE, "127.0.0.5/32,10.0.0.0/8", NULL, true, true, false},
+        {"Other=true, " GATE, "::1/128", NULL, true, false, true},
+        {"KubeProxyNFTablesLocalhostNodePorts=false", "localhost", NULL, false, false, false},
+        {"", "", "iptables: {localhostNodePorts: true}\n", true, true, false},
+        {"", "", "iptables: {localhostNodePorts: null}\n", false, false, false},
+        {"", "", "iptables: {localhostNodePorts: true}\nnodePortAddresses: [primary]\n", false,
+         false, false},
+        {"", "", "iptables: {localhostNodePorts: true}\nnodePortAddresses: [10.0.0.0/8]\n", false,
+         false, false},
+        {"", "", "mode: nftables\niptables: {localhostNodePorts: true}\n", false, false, false},
+        {"", "",
+         "featureGates: {KubeProxyNFTablesLocalhostNodePorts: true}\n"
+         "nodePortAddresses: [localhost]\n",
+         false, false, false},
+        {"", "",
+         "featureGates: {KubeProxyNFTablesLocalhostNodePorts: true}\nmode: nftables\n"
+         "nodePortAddresses: [localhost]\n",
+         true, true, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char path[64];
+        AUTO_CHARS char *text = xasprintf(HEAD "%s", cases[i].file ? cases[i].file : "");
+        struct settings s = {.node_name = "n1",
+                             .feature_gates = cases[i].gates,
+                             .node_port_addresses = cases[i].list};
+        if (cases[i].file) {
+            write_config(path, text);
+            s.config_file = path;
+        }
+        assert_int_equal(settings_resolve(&s), 0);
+        if (s.localhost != cases[i].localhost || s.relay[0] != cases[i].v4 ||
+            s.relay[1] != cases[i].v6)
+            fail_msg("case %zu: %d %d %d", i, s.localhost, s.relay[0], s.relay[1]);
+        settings_done(&s);
+        if (cases[i].file)
+            unlink(path);
+    }
+    struct settings s = {.node_name = "n1", .feature_gates = "A=maybe"};
+    assert_int_equal(settings_resolve(&s), 64);
+    settings_done(&s);
+}
+
 static void test_flags_alone(void **state)
 {
     (void)state;
@@ -319,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_such_file),
         cmocka_unit_test(test_row_16_node_port_lists),
         cmocka_unit_test(test_flags_and_file),
+        cmocka_unit_test(test_row_17_who_asks_for_the_relay),
         cmocka_unit_test(test_flags_alone),
     };
     return RUN_TESTS(tests);

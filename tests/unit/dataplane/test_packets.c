@@ -936,7 +936,7 @@ static void test_row_17_localhost_is_refused_and_counted(void **state)
         assert_string_equal(ask_from(NODE, &flow).text, "REJECT");
         assert_node_port(NODE, "198.51.100.1", "a:8080");
         struct dataplane_counters got = settled_counters();
-        for (int f = 0; f < 2; f++) /* a SYN may go twice: its sender is not asleep yet */
+        for (int f = 0; f < 2; f++) /* a SYN of IPv6 goes twice: findings/nft-reject-… */
             assert_int_equal(got.localhost_rejected[f][0] > 0,
                              modes[i] == DATAPLANE_LOCALHOST_REJECT);
         assert_int_equal(got.localhost_rejected[0][1], modes[i] != DATAPLANE_LOCALHOST_LEAVE);
