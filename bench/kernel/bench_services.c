@@ -217,6 +217,30 @@ static void measure_affinity(struct dataplane *d)
     vec_done(&f);
 }
 
+/* What others do, by nft(8), and what it takes to put it back. */
+static void measure_mending(struct dataplane *d)
+{
+    static const struct {
+        const char *what, *command;
+    } acts[] = {{"mend: an element that others deleted",
+                 "nft 'delete element ip fairlead endpoints { 10.96.0.9 . tcp . 80 . 0 }'"},
+                {"mend: a chain that others flushed", "nft flush chain ip fairlead dispatch"},
+                {"mend: all endpoints deleted by others", "nft flush map ip fairlead endpoints"},
+                {"look: an element of another table",
+                 "nft 'add table ip o; add set ip o s { type "
+                 "ipv4_addr; }; add element ip o s { 1.2.3.4 }'"}};
+    for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+        struct err e = {0};
+        if (system(acts[i].command) != 0)
+            continue;
+        uint64_t start = time_mono_us();
+        if (d->ops->repair(d, &e) < 0)
+            die(&e);
+        printf("{\"what\":\"%s\",\"us\":%llu}\n", acts[i].what,
+               (unsigned long long)(time_mono_us() - start));
+    }
+}
+
 int main(int argc, char **argv)
 {
     uint32_t services = argc > 1 ? (uint32_t)atoi(argv[1]) : 45000;
@@ -248,6 +272,7 @@ int main(int argc, char **argv)
     measure_source_ranges(d, 2000, "replace one of 8,000 source ranges");
     measure_affinity(d);
     d->ops->settle(d);
+    measure_mending(d);
     d->ops->free(d);
     start = time_mono_us();
     if (nftables_open(&c, &d, &e) < 0)

@@ -24,7 +24,7 @@ static const struct {
     {"batch", "jobs cronjobs", "use a Pod with restartPolicy Never"},
     {"certificates.k8s.io", "certificatesigningrequests clustertrustbundles podcertificaterequests",
      "the lab issues its certificates itself: see `fairlead lab kubeconfig`"},
-    {"networking.k8s.io", "ipaddresses servicecidrs",
+    {"networking.k8s.io", "ipaddresses",
      "what Services hold is read from the Services; the ranges are flags of the API server"},
     {"networking.k8s.io", "networkpolicies", "every pod may reach every pod: " REAL},
     {"policy", "poddisruptionbudgets", "evictions are never refused here: leave it out"},

@@ -1,6 +1,6 @@
 /* What an API server makes by itself and keeps up: the first namespaces, the Service "kubernetes"
- * and its endpoints. Without them no program in the lab finds the server, so whatever part of them
- * somebody deletes or edits is put back.
+ * and its endpoints, the ServiceCIDR "kubernetes". Without them no program in the lab finds the
+ * server, so whatever part of them somebody deletes or edits is put back.
  *
  * Owns the wanted states and the timer that settles them. Writes past admission and validation, as
  * the only one; leaves alone what it has no opinion of (labels, annotations of others). An object
@@ -90,6 +90,21 @@ static json_t *wanted_slice(const struct api_server *s)
                      "name", "https", "port", s->config.port, "protocol", "TCP");
 }
 
+/* The flags decide where addresses come from; the object tells it. Others that people make say
+ * something to agents, not to this server. */
+static json_t *wanted_service_cidr(const struct api_server *s)
+{
+    char now[21], text[PREFIX_TEXT_BYTES];
+    json_t *cidrs = json_array();
+    for (size_t i = 0; i < s->config.n_service_cidrs; i++)
+        json_array_append_new(cidrs, json_string(prefix_format(&s->config.service_cidrs[i], text)));
+    time_format_rfc3339(time_real_s(), now);
+    return json_pack("{s:{s:s},s:{s:o},s:{s:[{s:s,s:s,s:s,s:s,s:s}]}}", "metadata", "name",
+                     own_name, "spec", "cidrs", cidrs, "status", "conditions", "type", "Ready",
+                     "status", "True", "lastTransitionTime", now, "reason", "", "message",
+                     "Kubernetes default Service CIDR is ready");
+}
+
 static int create(struct api_server *s, uint32_t kind, json_t *object, struct err *reterr)
 {
     const struct api_kind *k = api_kind_at(kind);
@@ -144,6 +159,8 @@ static int settle(struct api_server *s, const char *group, const char *plural, j
     if (!old)
         return create(s, kind, wanted, reterr);
     AUTO_JSON json_t *object = object_tree(old);
+    if (streq(api_kind_at(kind)->kind, "ServiceCIDR"))
+        json_object_del(wanted, "status"); /* ready it was when it was made */
     bool ends = !ns && json_at_str(object, "metadata.deletionTimestamp"); /* a Namespace */
     if (ends || !merge(object, wanted))
         return 0;
@@ -162,6 +179,8 @@ static int settle_all(struct api_server *s, struct err *reterr)
         r = settle(s, "", "services", wanted_service(s), reterr);
     if (r == 0)
         r = settle(s, "", "endpoints", wanted_endpoints(s), reterr);
+    if (r == 0)
+        r = settle(s, "networking.k8s.io", "servicecidrs", wanted_service_cidr(s), reterr);
     return r < 0 ? r : settle(s, "discovery.k8s.io", "endpointslices", wanted_slice(s), reterr);
 }
 
@@ -211,6 +230,8 @@ static bool is_ours(const struct object *o)
                 return true;
         return false;
     }
+    if (streq(kind, "ServiceCIDR"))
+        return streq(o->name, own_name);
     return streq(o->ns, home) && streq(o->name, own_name) &&
            (streq(kind, "Service") || streq(kind, "Endpoints") || streq(kind, "EndpointSlice"));
 }

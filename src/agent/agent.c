@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "agent/applier.h"
+#include "agent/service_cidrs.h"
 #include "agent/service_health.h"
 #include "base/log.h"
 #include "base/time.h"
@@ -17,7 +18,7 @@
 
 #define SELECTOR "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless"
 
-enum { UNHEALTHY_AFTER_US = 60 * 1000 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
+enum { UNHEALTHY_AFTER_MS = 60 * 1000 }; /* two sync periods of 30 s, as kube-proxy */
 
 struct agent {
     struct loop_call push;
@@ -26,7 +27,10 @@ struct agent {
     struct applier *applier;
     struct service_health *health;
     struct event_recorder *events;
-    struct informer *services, *slices, *node;
+    struct informer *services, *slices, *node, *cidrs;
+    struct service_cidrs service_cidrs;
+    struct network_list pods;
+    bool networks_changed;
     struct service_join *join; /* user of an entry: the model_service handed over last */
     struct delta_book book;
     char *zone;
@@ -37,6 +41,7 @@ struct agent {
     bool failed;                   /* the last try */
     bool sent_full, sent[2];       /* of the delta under way: what it is, whose */
     uint64_t unsynced_since_us[2]; /* told to the kernel, not taken yet; 0 = nothing */
+    struct programming_latency programming;
     struct agent_stats stats;
 };
 
@@ -97,6 +102,19 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
     return look_again;
 }
 
+static void add_networks(struct agent *a, struct agent_delta *d)
+{
+    struct network_list services = {0};
+    service_cidrs_collect(&a->service_cidrs, &services);
+    VEC_FOREACH (p, &a->pods)
+        vec_push(&d->pod_networks, *p);
+    VEC_FOREACH (p, &services)
+        vec_push(&d->service_networks, *p);
+    d->has_networks = d->families[0] = d->families[1] = true;
+    a->networks_changed = false;
+    vec_done(&services);
+}
+
 static bool is_synced(const struct agent *a)
 {
     return a->services && a->slices && a->node && informer_synced(a->services) &&
@@ -106,7 +124,8 @@ static bool is_synced(const struct agent *a)
 static void push(struct agent *a)
 {
     struct joined_service *s;
-    if (!is_synced(a) || applier_is_busy(a->applier) || (a->full_sent && !a->join->n_dirty))
+    if (!is_synced(a) || applier_is_busy(a->applier) ||
+        (a->full_sent && !a->join->n_dirty && !a->networks_changed))
         return;
     struct agent_delta *d = agent_delta_new(!a->full_sent);
     bool look_again = false;
@@ -114,6 +133,8 @@ static void push(struct agent *a)
     while ((s = service_join_take_dirty(a->join)))
         look_again = rebuild(a, d, s) || look_again;
     a->node_ips_changed = false;
+    if (a->networks_changed)
+        add_networks(a, d);
     a->stats.service_changes_pending = a->stats.endpoint_changes_pending = 0;
     if (look_again) {
         a->book.contested = false;
@@ -122,9 +143,14 @@ static void push(struct agent *a)
     note_pending(a);
     if (agent_delta_is_empty(d)) {
         agent_delta_free(d);
+        programming_latency_sent(&a->programming); /* the kernel has it already */
+        programming_latency_arrived(&a->programming, time_real_us());
         return;
     }
     note_sent(a, d);
+    for (size_t i = 0; a->options.relay && i < d->frontends.n; i++)
+        relay_set(a->options.relay, &d->frontends.v[i]);
+    programming_latency_sent(&a->programming);
     applier_start(a->applier, &d);
 }
 
@@ -152,22 +178,45 @@ static void count_sync(struct agent *a, const struct applier_result *r)
     }
 }
 
+/* Somebody else was at our table. One Event a kind of change, whose count grows. */
+static void tell_foreign(struct agent *a, const struct applier_result *r,
+                         const struct dataplane_counters *told)
+{
+    AUTO_DONE(buf) struct buf what = {0};
+    const char *name = a->options.node_name;
+    AUTO_JSON json_t *node = json_pack("{s:{s:s,s:s}}", "metadata", "name", name, "uid", name);
+    for (size_t i = 0; i < DATAPLANE_FOREIGN_KINDS; i++)
+        if (r->counters.foreign[i] > told->foreign[i])
+            buf_addf(&what, "%s%ss", what.n ? ", " : "", dataplane_foreign_words[i]);
+    if (!what.n)
+        buf_add_cstr(&what, "parts");
+    log_warn("table was changed by somebody else and is put back", kv_s("what", buf_cstr(&what)),
+             kv_i("took_us", (int64_t)r->took_us));
+    event_record(a->events, node, "Node", "v1", "Warning", "ServiceRulesRestored",
+                 "%s of the nftables table fairlead were changed by somebody else and are put back",
+                 buf_cstr(&what));
+}
+
 static void on_applied(const struct applier_result *r, void *user)
 {
     struct agent *a = user;
     struct agent_stats *s = &a->stats;
     uint64_t now = time_mono_us();
     bool failed_before = a->failed;
+    const struct dataplane_counters told = s->dataplane;
     s->dataplane = r->counters;
     if (r->sample)
         return;
     count_sync(a, r);
+    if (!a->failed)
+        programming_latency_arrived(&a->programming, time_real_us());
     if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     if (!r->oldest_us) {
-        if (r->code == 0)
-            log_warn(failed_before ? "the kernel took the change at another try"
-                                   : "table was changed by somebody else and is put back",
+        if (r->repaired)
+            tell_foreign(a, r, &told);
+        else if (r->code == 0 && failed_before)
+            log_warn("the kernel took the change at another try",
                      kv_i("took_us", (int64_t)r->took_us));
         return;
     }
@@ -234,6 +283,11 @@ static void on_slice(json_t *object, void *user)
     char key[512];
     a->stats.endpoint_changes++;
     a->stats.endpoint_changes_pending++;
+    const char *family = json_at_str(object, "addressType");
+    programming_latency_note(&a->programming, str_from(object_key(object, key)),
+                             family && streq(family, "IPv6"),
+                             json_key_str(json_at(object, "metadata.annotations"),
+                                          "endpoints.kubernetes.io/last-change-trigger-time"));
     if (s)
         service_join_add_slice(a->join, &s);
     else
@@ -247,6 +301,7 @@ static void on_slice_gone(struct str key, json_t *object, void *user)
     (void)object;
     a->stats.endpoint_changes++;
     a->stats.endpoint_changes_pending++;
+    programming_latency_forget(&a->programming, key);
     service_join_remove_slice(a->join, key);
     push_soon(a);
 }
@@ -279,8 +334,8 @@ static bool node_is_eligible(const json_t *node)
     return true;
 }
 
-/* The first InternalIP of each family. */
-static void read_node_ips(const json_t *node, struct ip ret[2])
+/* The first InternalIP of each family, unless it was told. */
+static void read_node_ips(const json_t *node, const struct ip *told, struct ip ret[2])
 {
     size_t i;
     json_t *item;
@@ -294,17 +349,68 @@ static void read_node_ips(const json_t *node, struct ip ret[2])
         if (!ret[ip.family == AF_INET6].family)
             ret[ip.family == AF_INET6] = ip;
     }
+    if (told->family)
+        ret[told->family == AF_INET6] = *told;
 }
 
 static void take_node_ips(struct agent *a, const json_t *node)
 {
     struct ip ips[2];
-    read_node_ips(node, ips);
+    read_node_ips(node, &a->options.bind_ip, ips);
     if (memcmp(ips, a->node_ips, sizeof(ips)) == 0)
         return;
     memcpy(a->node_ips, ips, sizeof(ips));
     a->node_ips_changed = true;
     service_join_mark_all(a->join);
+    push_soon(a);
+}
+
+/* ---- networks ---- */
+
+/* Row 36. */
+static void on_service_cidr(json_t *object, void *user)
+{
+    struct agent *a = user;
+    service_cidrs_set(&a->service_cidrs, object);
+    a->networks_changed = true;
+    push_soon(a);
+}
+
+static void on_service_cidr_gone(struct str key, json_t *object, void *user)
+{
+    struct agent *a = user;
+    (void)object;
+    service_cidrs_remove(&a->service_cidrs, key);
+    a->networks_changed = true;
+    push_soon(a);
+}
+
+static void on_service_cidr_error(const char *text, void *user)
+{
+    (void)user;
+    log_warn(
+        "ServiceCIDRs cannot be watched; addresses that no Service has are not dropped, unless "
+        "they were before",
+        kv_s("cause", text));
+}
+
+/* Row 14: a node that lost its networks keeps those it had, until there are others. */
+static void take_pod_cidrs(struct agent *a, const json_t *node)
+{
+    struct network_list now = {0};
+    AUTO_DONE(buf) struct buf text = {0};
+    char one[PREFIX_TEXT_BYTES];
+    network_list_add_json(&now, json_at(node, "spec.podCIDRs"));
+    if (now.n == 0 || network_list_eq(&now, &a->pods)) {
+        vec_done(&now);
+        return;
+    }
+    VEC_FOREACH (p, &now)
+        buf_addf(&text, "%s%s", text.n ? "," : "", prefix_format(p, one));
+    log_info("networks of the node's pods", kv_s("podCIDRs", buf_cstr(&text)));
+    vec_done(&a->pods);
+    a->pods = now;
+    a->networks_changed = true;
     push_soon(a);
 }
 
@@ -316,6 +422,8 @@ static void on_node(json_t *object, void *user)
         json_key_str(json_at(object, "metadata.labels"), "topology.kubernetes.io/zone");
     a->stats.node_eligible = node_is_eligible(object);
     take_node_ips(a, object);
+    if (a->options.node_cidr)
+        take_pod_cidrs(a, object);
     if (streq(zone, a->zone))
         return;
     log_info("zone of the node", kv_s("zone", zone));
@@ -363,6 +471,10 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
                                                     on_error};
     static const struct informer_ops slice_ops = {on_slice, on_slice_gone, on_synced, on_error};
     static const struct informer_ops node_ops = {on_node, on_node_gone, on_synced, on_error};
+    static const struct informer_ops cidr_ops = {on_service_cidr, on_service_cidr_gone, NULL,
+                                                 on_service_cidr_error};
+    static const struct informer_options cidrs = {
+        .path = "/apis/networking.k8s.io/v1/servicecidrs", .optional = true, .lean = true};
     struct agent *a = NEW(struct agent);
     loop_call_init(&a->push, on_push, a);
     AUTO_CHARS char *field = xasprintf("metadata.name=%s", o->node_name);
@@ -375,6 +487,8 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
         .path = "/api/v1/nodes", .field_selector = field, .lean = true};
     a->client = c;
     a->options = *o;
+    a->programming.started_us = time_real_us();
+    a->stats.programming = &a->programming;
     const struct service_health_config health = {.addresses = o->node_port_addresses,
                                                  .n_addresses = o->n_node_port_addresses,
                                                  .is_healthy = on_is_healthy,
@@ -391,6 +505,11 @@ int agent_new(struct kube_client *c, struct dataplane *backend, const struct age
     a->services = informer_start(c, &services, &service_ops, a);
     a->slices = informer_start(c, &slices, &slice_ops, a);
     a->node = informer_start(c, &node, &node_ops, a);
+    if (o->service_cidrs)
+        a->cidrs = informer_start(c, &cidrs, &cidr_ops, a);
+    for (size_t i = 0; i < o->n_cluster_cidrs; i++)
+        vec_push(&a->pods, o->cluster_cidrs[i]);
+    network_list_sort(&a->pods);
     *ret = a;
     return 0;
 }
@@ -404,6 +523,9 @@ void agent_free(struct agent *a)
     informer_free(a->services);
     informer_free(a->slices);
     informer_free(a->node);
+    informer_free(a->cidrs);
+    service_cidrs_done(&a->service_cidrs);
+    vec_done(&a->pods);
     applier_free(a->applier);
     service_health_free(a->health);
     event_recorder_free(a->events);
@@ -411,6 +533,7 @@ void agent_free(struct agent *a)
         model_service_unref(s->user);
     service_join_free(a->join);
     delta_book_done(&a->book);
+    programming_latency_done(&a->programming);
     free(a->zone);
     free(a);
 }
@@ -430,14 +553,19 @@ void agent_dump(int fd, void *user)
 void agent_get_stats(const struct agent *a, struct agent_stats *ret)
 {
     *ret = a->stats;
+    ret->localhost = a->options.localhost;
+    if (a->options.relay)
+        relay_get_counters(a->options.relay, &ret->relay);
     ret->services = a->join->n_services;
     ret->slices = a->join->slices.used;
     ret->healthy = true;
+    uint64_t limit_us =
+        (a->options.unhealthy_after_ms ? a->options.unhealthy_after_ms : UNHEALTHY_AFTER_MS) * 1000;
     for (unsigned f = 0; f < 2; f++) {
         /* What waits to be looked at may be of either family. */
         uint64_t since =
             a->unsynced_since_us[f] ? a->unsynced_since_us[f] : a->stats.pending_since_us;
-        ret->families[f].healthy = !since || time_mono_us() - since <= UNHEALTHY_AFTER_US;
+        ret->families[f].healthy = !since || time_mono_us() - since <= limit_us;
         ret->healthy = ret->healthy && ret->families[f].healthy;
     }
 }

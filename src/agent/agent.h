@@ -3,6 +3,8 @@
  */
 
 #include "agent/delta.h"
+#include "agent/programming_latency.h"
+#include "agent/relay.h"
 #include "kube/client.h"
 
 struct agent;
@@ -10,8 +12,16 @@ struct agent;
 struct agent_options {
     const char *node_name;
     bool external_ips;
+    const struct prefix *cluster_cidrs; /* networks of pods, as known at the start. Borrowed */
+    size_t n_cluster_cidrs;
+    bool node_cidr;     /* they are spec.podCIDRs of the node, as they change */
+    bool service_cidrs; /* ServiceCIDRs are watched */
     const struct prefix *node_port_addresses; /* none = all. Borrowed */
     size_t n_node_port_addresses;
+    struct relay *relay;         /* of node ports on loopback; NULL = none. Borrowed */
+    bool localhost;              /* node ports on loopback are counted (kube-proxy's gate) */
+    struct ip bind_ip;           /* the node's address, whatever its object says; family 0: none */
+    uint64_t unhealthy_after_ms; /* what the kernel has not taken for so long; 0 = 60 s */
 };
 
 /* Both families go to the kernel together; a sync counts for those that had something in it. */
@@ -37,6 +47,9 @@ struct agent_stats {
     size_t services, slices;
     struct agent_family_stats families[2]; /* IPv4, IPv6 */
     struct dataplane_counters dataplane;
+    bool localhost;
+    struct relay_counters relay;
+    const struct programming_latency *programming; /* borrowed from the agent */
 };
 
 /* Takes the backend. */

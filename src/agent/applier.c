@@ -1,7 +1,8 @@
 /* The applying thread. Handover: one delta slot under a mutex and an eventfd as bell; results go
  * back with loop_post. The backend belongs to the thread, from applier_new to applier_free. When
  * idle the thread sleeps on the bell and on the backend's own fd, which tells that somebody changed
- * our table; after a failure it tries again every second. */
+ * our table: put right at once, and then at most once a second, or a tenth of the time, so that one
+ * who fights for it costs little. After a failure it tries again every second. */
 #include "agent/applier.h"
 
 #include <errno.h>
@@ -14,7 +15,14 @@
 #include "base/assert.h"
 #include "base/time.h"
 
-enum { RETRY_MS = 1000, SETTLE_MS = 5, SAMPLE_MS = 10 * 1000, DUMPED_MAX = 32 };
+enum {
+    RETRY_MS = 1000,
+    SETTLE_MS = 5,
+    SAMPLE_MS = 10 * 1000,
+    REPAIR_PAUSE_MIN_MS = 1000,
+    REPAIR_PAUSE_MAX_MS = 4000,
+    DUMPED_MAX = 32
+};
 
 struct applier {
     struct loop *loop;
@@ -30,6 +38,7 @@ struct applier {
     _Atomic unsigned answers; /* on their way to the loop, which keep this alive */
     bool failed, unsettled;   /* the thread's */
     bool loaded;              /* the thread's: everything was, since the last settle */
+    uint64_t look_at_ms;      /* the thread's: not at the table before */
     struct dataplane_counters told;
     const struct agent_delta *applying; /* the thread's; NULL: it looks after the table or sleeps */
 };
@@ -70,7 +79,10 @@ static void answer(struct applier *a, const struct applier_result *result, bool 
 static void apply_delta(struct applier *a, struct agent_delta *d)
 {
     struct applier_result r = {.oldest_us = d->oldest_us, .services = d->services};
+    const struct dataplane_networks networks = {d->pod_networks.v, d->pod_networks.n,
+                                                d->service_networks.v, d->service_networks.n};
     struct dataplane_delta delta = {.full = d->full,
+                                    .networks = d->has_networks ? &networks : NULL,
                                     .frontends = d->frontends.v,
                                     .n_frontends = d->frontends.n,
                                     .addresses = d->addresses.v,
@@ -86,6 +98,13 @@ static void apply_delta(struct applier *a, struct agent_delta *d)
     answer(a, &r, true);
 }
 
+/* A tenth of the time at most, as long as what others do is back within five seconds. */
+static uint64_t pause_after_ms(uint64_t took_us)
+{
+    uint64_t ms = took_us / 100;
+    return MAX((uint64_t)REPAIR_PAUSE_MIN_MS, MIN(ms, (uint64_t)REPAIR_PAUSE_MAX_MS));
+}
+
 static void repair(struct applier *a)
 {
     struct applier_result r = {0};
@@ -93,9 +112,13 @@ static void repair(struct applier *a)
     r.code = a->backend->ops->repair(a->backend, &r.err);
     r.took_us = time_mono_us() - start;
     bool tell = r.code != 0 || a->failed;
+    r.repaired = r.code > 0 && !a->failed;
     a->failed = r.code < 0;
     if (r.code > 0)
         r.code = 0;
+    a->loaded = a->loaded || r.repaired; /* its lists are given back, too */
+    if (tell)
+        a->look_at_ms = time_mono_ms() + pause_after_ms(r.took_us);
     if (tell)
         answer(a, &r, false);
 }
@@ -115,9 +138,17 @@ static void settle(struct applier *a)
         answer(a, &r, false);
 }
 
+static int pause_ms(const struct applier *a)
+{
+    uint64_t now = time_mono_ms();
+    return a->look_at_ms > now ? (int)(a->look_at_ms - now) : 0;
+}
+
 static int idle_ms(const struct applier *a)
 {
-    return a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->told.sampled ? SAMPLE_MS : -1;
+    int pause = pause_ms(a);
+    int ms = a->unsettled ? SETTLE_MS : a->failed ? RETRY_MS : a->told.sampled ? SAMPLE_MS : -1;
+    return pause && (ms < 0 || pause < ms) ? pause : ms;
 }
 
 static void *applier_thread(void *user)
@@ -126,6 +157,8 @@ static void *applier_thread(void *user)
     int watch = a->backend->ops->watch_fd(a->backend);
     for (;;) {
         struct pollfd fds[2] = {{.fd = a->bell, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
+        if (pause_ms(a))
+            fds[1].fd = -1; /* it stays readable */
         int n = poll(fds, 2, idle_ms(a));
         uint64_t rings;
         if (n < 0 && errno != EINTR)

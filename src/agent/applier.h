@@ -13,6 +13,7 @@ struct applier_result {
     uint64_t took_us;   /* in the kernel */
     uint64_t oldest_us; /* of the delta; 0: not a delta but a repair or a sample */
     bool sample;        /* only the counters tell something */
+    bool repaired;      /* somebody else had changed the table, and it is as it ought to be */
     size_t services;
     struct dataplane_counters counters;
 };

@@ -21,12 +21,14 @@ void agent_delta_free(struct agent_delta *d)
     vec_done(&d->memory);
     vec_done(&d->frontends);
     vec_done(&d->addresses);
+    vec_done(&d->pod_networks);
+    vec_done(&d->service_networks);
     free(d);
 }
 
 bool agent_delta_is_empty(const struct agent_delta *d)
 {
-    return !d->full && d->frontends.n == 0 && d->addresses.n == 0;
+    return !d->full && !d->has_networks && d->frontends.n == 0 && d->addresses.n == 0;
 }
 
 void delta_book_done(struct delta_book *b)

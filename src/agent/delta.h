@@ -11,6 +11,8 @@ struct agent_delta {
     bool families[2]; /* IPv4, IPv6: something of it is in here */
     VEC(struct frontend) frontends;
     VEC(struct address_change) addresses;
+    bool has_networks;
+    VEC(struct prefix) pod_networks, service_networks; /* with has_networks */
     VEC(void *) memory;
     uint64_t oldest_us; /* when the first change in it was seen */
     size_t services;

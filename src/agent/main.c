@@ -5,7 +5,10 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "agent/config_watch.h"
+#include "agent/conntrack_settings.h"
 #include "agent/node_wait.h"
+#include "agent/settings.h"
 #include "agent/status_server.h"
 #include "base/assert.h"
 #include "base/program.h"
@@ -13,46 +16,6 @@
 #include "net/ask_command.h"
 #include "net/tls.h"
 #include "nl/nft_features.h"
-
-struct settings {
-    const char *kubeconfig, *context, *node_name, *cluster_cidr, *node_port_addresses;
-    const char *healthz, *metrics;
-    const char *detect_local, *pod_bridge, *pod_prefix;
-    bool external_ips, masquerade_all, cleanup, no_seccomp;
-    struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
-    bool primary;                             /* node_ports and the node's primary addresses */
-    json_t *flags;                            /* as given, for who asks */
-};
-
-/* Row 14, with kube-proxy's words. Says what is wrong and returns false. */
-static bool detector_is_valid(const struct settings *s)
-{
-    static const struct {
-        const char *mode, *flag;
-    } modes[] = {{"ClusterCIDR", "--cluster-cidr"},
-                 {"NodeCIDR", NULL},
-                 {"BridgeInterface", "--pod-bridge-interface"},
-                 {"InterfaceNamePrefix", "--pod-interface-name-prefix"}};
-    const char *const given[] = {s->cluster_cidr, NULL, s->pod_bridge, s->pod_prefix};
-    if (str_empty(s->detect_local))
-        return true;
-    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
-        if (streq(s->detect_local, modes[i].mode)) {
-            if (!modes[i].flag || !str_empty(given[i]))
-                return true;
-            program_fail(EXIT_USAGE_ERROR, NULL, "--detect-local-mode=%s needs %s", modes[i].mode,
-                         modes[i].flag);
-            return false;
-        }
-    program_fail(EXIT_USAGE_ERROR, "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix",
-                 "--detect-local-mode: \"%s\" is not known", s->detect_local);
-    return false;
-}
-
-static bool detects(const struct settings *s, const char *mode)
-{
-    return s->detect_local && streq(s->detect_local, mode);
-}
 
 static void on_stop(int signo, void *user)
 {
@@ -70,32 +33,18 @@ static int cleanup(void)
     return EXIT_OK;
 }
 
-/* "primary" instead of a list: the node's own addresses, known later. */
-static bool take_primary(struct settings *s)
+static void on_config_changed(void *user)
 {
-    if (!s->node_port_addresses || !streq(s->node_port_addresses, "primary"))
-        return false;
-    s->node_port_addresses = NULL;
-    return true;
+    log_error("content of the configuration file was updated: ending, to be started with it");
+    loop_stop(user, EXIT_FAILED);
 }
 
-/* "A,B,…" of prefixes; false: told the user. */
-#define PREFIXES_PARSE(text, flag, vec)                                                            \
-    ({                                                                                             \
-        bool ok_ = true;                                                                           \
-        struct str rest_ = str_from(text);                                                         \
-        while (ok_ && rest_.p && rest_.n) {                                                        \
-            struct prefix p_;                                                                      \
-            struct str one_ = str_trim(str_cut(rest_, ',', &rest_));                               \
-            ok_ = prefix_parse(one_, &p_) == 0;                                                    \
-            if (ok_)                                                                               \
-                vec_push(vec, p_);                                                                 \
-            else                                                                                   \
-                program_fail(EXIT_USAGE_ERROR, "give prefixes such as 10.244.0.0/16,fd00::/56",    \
-                             "--%s: \"" STR_FMT "\" is not a prefix", flag, STR_ARG(one_));        \
-        }                                                                                          \
-        ok_;                                                                                       \
-    })
+static int load_kube_config(const struct settings *s, struct kube_config **ret, struct err *reterr)
+{
+    if (!str_empty(s->config_file) && str_empty(s->kubeconfig))
+        return kube_config_in_cluster(ret, reterr);
+    return kube_config_load(s->kubeconfig, s->context, ret, reterr);
+}
 
 /* The table was refused: which parts of it this kernel lacks, and what to do. */
 static int fail_of_kernel(const struct err *err)
@@ -111,77 +60,205 @@ static int fail_of_kernel(const struct err *err)
                         "%s", err_text(err));
 }
 
-static int run(struct settings *s)
+/* What has to be known of the Node before there can be rules. */
+static void wait_for_node(struct settings *s, struct kube_client *client)
+{
+    struct node_prefixes found = {0};
+    if (!settings_detect_by(s, "ClusterCIDR"))
+        s->cluster.n = 0;
+    if (settings_detect_by(s, "NodeCIDR")) {
+        node_wait_pod_cidrs(client, s->name, &found);
+        VEC_FOREACH (p, &found)
+            vec_push(&s->cluster, *p);
+        found.n = 0;
+    }
+    if (s->primary) {
+        node_wait_primary_ips(client, s->name, &found);
+        VEC_FOREACH (p, &found) {
+            bool told = s->bind_ip.family == p->ip.family;
+            if (told)
+                p->ip = s->bind_ip;
+            if (!ip_is_loopback(&p->ip))
+                vec_push(&s->node_ports, *p);
+        }
+    }
+    vec_done(&found);
+    if (!settings_complete_node_ports(&s->node_ports))
+        log_warn("node ports answer on all addresses of a family that --nodeport-addresses "
+                 "(nodePortAddresses) does not name");
+}
+
+static enum dataplane_localhost localhost_of(const struct settings *s, int family)
+{
+    return s->relay[family] ? DATAPLANE_LOCALHOST_REJECT_OTHERS
+           : s->localhost   ? DATAPLANE_LOCALHOST_REJECT
+                            : DATAPLANE_LOCALHOST_LEAVE;
+}
+
+static struct dataplane_config dataplane_config(const struct settings *s)
+{
+    const struct dataplane_config c = {
+        .cluster_cidrs = s->cluster.v,
+        .n_cluster_cidrs = s->cluster.n,
+        .pod_interface = settings_detect_by(s, "BridgeInterface") ? s->pod_bridge : NULL,
+        .pod_interface_prefix = settings_detect_by(s, "InterfaceNamePrefix") ? s->pod_prefix : NULL,
+        .node_port_addresses = s->node_ports.v,
+        .n_node_port_addresses = s->node_ports.n,
+        .localhost = {localhost_of(s, 0), localhost_of(s, 1)},
+        .masquerade_mark = s->masquerade_mark,
+        .masquerade_all = s->masquerade_all};
+    if (!c.n_cluster_cidrs && !c.pod_interface && !c.pod_interface_prefix)
+        log_warn("pods cannot be told from others: no --detect-local-mode, no --cluster-cidr");
+    return c;
+}
+
+struct parts {
+    struct loop *loop;
+    struct kube_client *client;
+    struct dataplane *backend;
+    struct relay *relay;
+    struct agent *agent;
+    struct status_server *status;
+    struct config_watch *watch;
+};
+
+static int start(struct parts *p, const struct settings *s, const json_t *flags, struct err *reterr)
+{
+    const struct relay_options ro = {.families = {s->relay[0], s->relay[1]}};
+    int r = s->relay[0] || s->relay[1] ? relay_new(&ro, &p->relay, reterr) : 0;
+    if (r < 0) {
+        p->backend->ops->free(p->backend);
+        return r;
+    }
+    const struct agent_options ao = {
+        .node_name = s->name,
+        .external_ips = s->external_ips,
+        .node_port_addresses = s->node_ports.v,
+        .n_node_port_addresses = s->node_ports.n,
+        .cluster_cidrs = s->cluster.v,
+        .n_cluster_cidrs = s->cluster.n,
+        .node_cidr = settings_detect_by(s, "NodeCIDR"),
+        .service_cidrs = proxy_config_gate(&s->config, "MultiCIDRServiceAllocator", true),
+        .relay = p->relay,
+        .localhost = s->localhost,
+        .bind_ip = s->bind_ip,
+        .unhealthy_after_ms = s->unhealthy_after_ms};
+    r = agent_new(p->client, p->backend, &ao, &p->agent, reterr);
+    if (r < 0)
+        return r;
+    assert_dump_add(agent_dump, p->agent);
+    const struct status_options so = {.agent = p->agent,
+                                      .healthz_address = s->healthz,
+                                      .metrics_address = s->metrics,
+                                      .flags = flags,
+                                      .config = s->config.tree,
+                                      .hard_fail = s->bind_hard_fail};
+    r = status_server_new(p->loop, &so, &p->status, reterr);
+    if (r == 0 && !str_empty(s->config_file))
+        r = config_watch_new(p->loop, s->config_file, on_config_changed, p->loop, &p->watch,
+                             reterr);
+    return r;
+}
+
+static int run(struct settings *s, const json_t *flags)
 {
     struct err err = {0};
     AUTO(kube_config) struct kube_config *config = NULL;
     AUTO(loop) struct loop *loop = NULL;
-    struct kube_client *client = NULL;
-    struct dataplane *backend = NULL;
-    struct agent *agent = NULL;
-    struct status_server *status = NULL;
-    if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
+    if (load_kube_config(s, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0)
+    struct parts p = {.loop = loop};
+    if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &p.client, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
-    if (!str_empty(s->detect_local) && !detects(s, "ClusterCIDR"))
-        s->cluster.n = 0;
-    if (detects(s, "NodeCIDR"))
-        node_wait_pod_cidrs(client, s->node_name, &s->cluster);
-    if (s->primary)
-        node_wait_primary_ips(client, s->node_name, &s->node_ports);
-    const struct dataplane_config dc = {
-        .cluster_cidrs = s->cluster.v,
-        .n_cluster_cidrs = s->cluster.n,
-        .pod_interface = detects(s, "BridgeInterface") ? s->pod_bridge : NULL,
-        .pod_interface_prefix = detects(s, "InterfaceNamePrefix") ? s->pod_prefix : NULL,
-        .node_port_addresses = s->node_ports.v,
-        .n_node_port_addresses = s->node_ports.n,
-        .masquerade_all = s->masquerade_all};
-    const struct agent_options ao = {.node_name = s->node_name,
-                                     .external_ips = s->external_ips,
-                                     .node_port_addresses = s->node_ports.v,
-                                     .n_node_port_addresses = s->node_ports.n};
-    if (!dc.n_cluster_cidrs && !dc.pod_interface && !dc.pod_interface_prefix)
-        log_warn("pods cannot be told from others: no --detect-local-mode, no --cluster-cidr");
+    wait_for_node(s, p.client);
+    const struct dataplane_config dc = dataplane_config(s);
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
-    if (nftables_open(&dc, &backend, &err) < 0) {
-        kube_client_free(client);
+    if (nftables_open(&dc, &p.backend, &err) < 0) {
+        kube_client_free(p.client);
         return fail_of_kernel(&err);
     }
-    struct status_options so = {
-        .healthz_address = s->healthz, .metrics_address = s->metrics, .options = s->flags};
+    /* By now the rules have made the kernel load what tracks connections. */
+    conntrack_settings_apply(&s->config, "", (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
     int code = EXIT_FAILED;
-    int r = agent_new(client, backend, &ao, &agent, &err);
-    so.agent = agent;
-    if (r == 0)
-        assert_dump_add(agent_dump, agent);
-    if (r < 0 || status_server_new(loop, &so, &status, &err) < 0) {
+    if (start(&p, s, flags, &err) < 0) {
         program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     } else {
-        log_info("watching", kv_s("server", config->server), kv_s("node", s->node_name));
+        log_info("watching", kv_s("server", config->server), kv_s("node", s->name));
         tls_load_config();
         sandbox_start(s->no_seccomp, SANDBOX_NETLINK);
         code = loop_run(loop);
     }
-    status_server_free(status);
-    agent_free(agent);
-    kube_client_free(client);
+    config_watch_free(p.watch);
+    status_server_free(p.status);
+    agent_free(p.agent);
+    relay_free(p.relay);
+    kube_client_free(p.client);
     loop_turn(loop, 0);
     return code;
+}
+
+/* As kube-proxy: only with a file, whose default is -999. */
+static void set_oom_score(const struct settings *s)
+{
+    FILE *f = fopen("/proc/self/oom_score_adj", "we");
+    bool done =
+        f && fprintf(f, "%lld", (long long)proxy_config_count(&s->config, "oomScoreAdj")) > 0;
+    if (f)
+        done = fclose(f) == 0 && done;
+    if (!done)
+        log_info("oomScoreAdj is not set: the container may not (CAP_SYS_RESOURCE)");
+}
+
+static json_t *flag_value(const struct arg *a)
+{
+    const char *text = a->type == ARG_STRING ? *(const char **)a->value : NULL;
+    if (a->type == ARG_BOOL)
+        return json_boolean(*(bool *)a->value);
+    if (!a->set && a->type != ARG_STRING)
+        return json_string("");
+    if (a->type == ARG_INT) {
+        AUTO_CHARS char *n = xasprintf("%lld", (long long)*(int64_t *)a->value);
+        return json_string(n);
+    }
+    if (a->type == ARG_DURATION) {
+        AUTO_CHARS char *ms = xasprintf("%llums", (unsigned long long)*(uint64_t *)a->value);
+        return json_string(ms);
+    }
+    return json_text(str_from(text ? text : ""));
 }
 
 static json_t *flags_json(const struct arg *args)
 {
     json_t *j = json_object();
-    for (; args->name; args++) {
-        const char *text = args->type == ARG_STRING ? *(const char **)args->value : NULL;
-        json_object_set_new(j, args->name,
-                            args->type == ARG_BOOL ? json_boolean(*(bool *)args->value)
-                                                   : json_text(str_from(text ? text : "")));
-    }
+    for (; args->name; args++)
+        json_object_set_new(j, args->name, flag_value(args));
     return j;
+}
+
+static bool is_given(int argc, char **argv, const char *flag)
+{
+    size_t n = strlen(flag);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], flag, n) == 0 && (argv[i][n] == 0 || argv[i][n] == '='))
+            return true;
+    return false;
+}
+
+static int main_with(struct settings *s)
+{
+    if (s->cleanup)
+        return cleanup();
+    if (s->validate)
+        return settings_validate(s);
+    json_t *flags = flags_json(s->args);
+    int code = settings_resolve(s);
+    if (code == 0 && !str_empty(s->config_file))
+        set_oom_score(s);
+    if (code == 0)
+        code = run(s, flags);
+    json_decref(flags);
+    return code;
 }
 
 static const struct ask_command request_command = {
@@ -199,12 +276,18 @@ static const struct ask_command request_command = {
 int main(int argc, char **argv)
 {
     struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249"};
-    char host[256];
     struct arg args[] = {
+        {"config", 0, ARG_STRING, &s.config_file, "FILE",
+         "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0,
+         0, false},
+        {"validate", 0, ARG_BOOL, &s.validate, NULL, "check the file, say what has no effect, exit",
+         0, 0, false},
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
          false},
         {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
         {"node-name", 0, ARG_STRING, &s.node_name, "NAME", "this node (default: the host's name)",
+         0, 0, false},
+        {"hostname-override", 0, ARG_STRING, &s.node_name, "NAME", "the same, as kube-proxy has it",
          0, 0, false},
         {"cluster-cidr", 0, ARG_STRING, &s.cluster_cidr, "CIDR,…",
          "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
@@ -218,14 +301,36 @@ int main(int argc, char **argv)
         {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
          "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
         {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
-         "where node ports answer, or `primary` (default: every local address but loopback)", 0, 0,
-         false},
+         "where node ports answer; also `primary`, `localhost`, `all` (default: every local "
+         "address "
+         "but loopback)",
+         0, 0, false},
+        {"feature-gates", 0, ARG_STRING, &s.feature_gates, "NAME=BOOL,…",
+         "kube-proxy's: KubeProxyNFTablesLocalhostNodePorts (with `localhost` among "
+         "--nodeport-addresses: a relay of TCP there), MultiCIDRServiceAllocator",
+         0, 0, false},
         {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
          "masquerade everything to Services", 0, 0, false},
         {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
          false},
         {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT",
          "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
+        {"bind-address-hard-fail", 0, ARG_BOOL, &s.bind_hard_fail, NULL,
+         "end if one of these ports is taken (else it is tried again)", 0, 0, false},
+        {"conntrack-max-per-core", 0, ARG_INT, &s.conntrack_max_per_core, "N",
+         "connections tracked per core (default 32768; 0: leave the limit)", 0, INT32_MAX, false},
+        {"conntrack-min", 0, ARG_INT, &s.conntrack_min, "N",
+         "but at least so many (default 131072)", 0, INT32_MAX, false},
+        {"conntrack-tcp-timeout-established", 0, ARG_DURATION, &s.conntrack_tcp_established_ms, "D",
+         "idle connections (default 24h; 0: leave it)", 0, 0, false},
+        {"conntrack-tcp-timeout-close-wait", 0, ARG_DURATION, &s.conntrack_tcp_close_wait_ms, "D",
+         "connections half closed (default 1h; 0: leave it)", 0, 0, false},
+        {"conntrack-tcp-be-liberal", 0, ARG_BOOL, &s.conntrack_tcp_be_liberal, NULL,
+         "packets out of their window are not INVALID", 0, 0, false},
+        {"conntrack-udp-timeout", 0, ARG_DURATION, &s.conntrack_udp_ms, "D",
+         "UDP that nobody answered (default: leave it)", 0, 0, false},
+        {"conntrack-udp-timeout-stream", 0, ARG_DURATION, &s.conntrack_udp_stream_ms, "D",
+         "UDP both ways (default: leave it)", 0, 0, false},
         {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
          false},
         {"no-seccomp", 0, ARG_BOOL, &s.no_seccomp, NULL,
@@ -244,18 +349,10 @@ int main(int argc, char **argv)
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
-    if (s.cleanup)
-        return cleanup();
-    if (!s.node_name && gethostname(host, sizeof(host)) == 0)
-        s.node_name = host;
-    s.flags = flags_json(args);
-    s.primary = take_primary(&s);
-    if (!detector_is_valid(&s) || !PREFIXES_PARSE(s.cluster_cidr, "cluster-cidr", &s.cluster) ||
-        !PREFIXES_PARSE(s.node_port_addresses, "nodeport-addresses", &s.node_ports))
-        return EXIT_USAGE_ERROR;
-    code = run(&s);
-    vec_done(&s.cluster);
-    vec_done(&s.node_ports);
-    json_decref(s.flags);
+    s.args = args;
+    s.log_level_given = is_given(argc, argv, "--log-level");
+    s.log_format_given = is_given(argc, argv, "--log-format");
+    code = main_with(&s);
+    settings_done(&s);
     return code;
 }

@@ -84,6 +84,14 @@ static void add_syncs(struct buf *b, const struct agent_stats *st)
                      families[f], external ? "external" : "internal", v[f].no_local[external]);
 }
 
+static void add_cleanup_failures(struct buf *b, const struct agent_stats *st)
+{
+    type(b, "counter", "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total", f,
+                  st->dataplane.cleanup_failures);
+}
+
 static void add_changes(struct buf *b, const struct agent_stats *st)
 {
     plain(b, "counter", "kubeproxy_sync_proxy_rules_service_changes_total", st->service_changes);
@@ -104,6 +112,31 @@ static void add_conntrack(struct buf *b, const struct dataplane_counters *c)
                   c->conntrack_removed[f]);
 }
 
+/* As kube-proxy: only where its gate is on. */
+static void add_localhost(struct buf *b, const struct agent_stats *st)
+{
+    static const char *const protocols[] = {"TCP", "UDP", "SCTP"};
+    static const char rejected[] = "kubeproxy_nftables_localhost_nodeport_rejected_packets_total";
+    if (!st->localhost)
+        return;
+    type(b, "gauge", "kubeproxy_nftables_localhost_nodeport_listeners");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_nftables_localhost_nodeport_listeners", f, st->relay.listeners[f]);
+    type(b, "counter", "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total");
+    for (unsigned f = 0; f < 2; f++)
+        of_family(b, "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total", f,
+                  st->relay.failures[f]);
+    type(b, "counter", rejected);
+    for (unsigned f = 0; f < 2; f++)
+        for (unsigned p = 0; p < DATAPLANE_PROTOCOLS; p++)
+            buf_addf(b, "%s{ip_family=\"%s\",protocol=\"%s\"} %llu\n", rejected, families[f],
+                     protocols[p], (unsigned long long)st->dataplane.localhost_rejected[f][p]);
+    plain(b, "counter", "fairlead_agent_localhost_connections_total", st->relay.connections);
+    plain(b, "counter", "fairlead_agent_localhost_connections_refused_total", st->relay.refused);
+    plain(b, "counter", "fairlead_agent_localhost_endpoints_unreachable_total",
+          st->relay.unreachable);
+}
+
 static void add_own(struct buf *b, const struct agent_stats *st)
 {
     const struct dataplane_counters *c = &st->dataplane;
@@ -115,6 +148,10 @@ static void add_own(struct buf *b, const struct agent_stats *st)
     plain(b, "counter", "fairlead_agent_elements_added_total", c->elements_added);
     plain(b, "counter", "fairlead_agent_elements_removed_total", c->elements_removed);
     plain(b, "counter", "fairlead_agent_repairs_total", c->repairs);
+    type(b, "counter", "fairlead_agent_foreign_changes_total");
+    for (size_t i = 0; i < DATAPLANE_FOREIGN_KINDS; i++)
+        buf_addf(b, "fairlead_agent_foreign_changes_total{kind=\"%s\"} %llu\n",
+                 dataplane_foreign_words[i], (unsigned long long)c->foreign[i]);
     type(b, "counter", "fairlead_agent_affinity_clients_forgotten_total");
     for (unsigned f = 0; f < 2; f++)
         of_family(b, "fairlead_agent_affinity_clients_forgotten_total", f, c->clients_forgotten[f]);
@@ -135,10 +172,13 @@ static void add_odd(struct buf *b)
 void metrics_format(const struct agent_stats *st, const struct health_counts *h, struct buf *out)
 {
     add_syncs(out, st);
+    add_cleanup_failures(out, st);
     add_changes(out, st);
+    programming_latency_format(st->programming, out);
     add_conntrack(out, &st->dataplane);
     answers(out, "kubeproxy_proxy_healthz_total", h->healthz);
     answers(out, "kubeproxy_proxy_livez_total", h->livez);
+    add_localhost(out, st);
     add_own(out, st);
     add_odd(out);
 }

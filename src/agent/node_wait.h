@@ -1,6 +1,6 @@
 #pragma once
 /* What the kernel's rules need of this node's Node object before there can be any: waited for, on
- * turns of the client's loop. For start-up only; a later change needs a restart. */
+ * turns of the client's loop. For start-up only: of the pods' networks the agent hears later. */
 
 #include "kube/client.h"
 

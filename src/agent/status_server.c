@@ -10,10 +10,23 @@
 #include "base/time.h"
 #include "net/http_server.h"
 
+enum { RETRY_MS = 5000 };
+
+struct endpoint {
+    struct status_server *owner;
+    const struct http_server_ops *ops;
+    const char *address; /* borrowed */
+    struct ip ip;
+    uint16_t port;
+    struct http_server *server;
+    struct loop_timer *retry; /* while the port is taken */
+};
+
 struct status_server {
+    struct loop *loop;
     const struct agent *agent;
-    const json_t *options; /* borrowed */
-    struct http_server *healthz, *metrics;
+    struct status_options options; /* what it points to is borrowed */
+    struct endpoint healthz, metrics;
     struct health_counts counts;
     uint64_t started_us;
     int64_t started_real_us;
@@ -105,7 +118,7 @@ static void flagz(struct status_server *s, struct http_exchange *x)
     const char *name;
     json_t *value;
     buf_add_cstr(&b, "\nfairlead-agent flagz\n" FOR_PEOPLE);
-    json_object_foreach((json_t *)(uintptr_t)s->options, name, value)
+    json_object_foreach((json_t *)(uintptr_t)s->options.flags, name, value)
     {
         if (json_is_boolean(value))
             buf_addf(&b, "%s=%s\n", name, json_is_true(value) ? "true" : "false");
@@ -118,8 +131,10 @@ static void flagz(struct status_server *s, struct http_exchange *x)
 static void configz(struct status_server *s, struct http_exchange *x)
 {
     struct buf b = {0};
-    buf_add_cstr(&b, "{\"fairlead-agent\":");
-    json_write(&b, s->options);
+    buf_add_cstr(&b, "{\"kubeproxy.config.k8s.io\":");
+    json_write(&b, s->options.config);
+    buf_add_cstr(&b, ",\"fairlead-agent\":");
+    json_write(&b, s->options.flags);
     buf_add_char(&b, '}');
     reply(x, 200, "application/json", &b);
 }
@@ -163,29 +178,45 @@ static void on_metrics(struct http_exchange *x, void *user)
     reply_text(x, 404, "not found: /metrics, /healthz, /proxyMode, /statusz, /flagz or /configz\n");
 }
 
-static int parse_address(const char *text, struct ip *ip, uint16_t *port)
+/* ---- life ---- */
+
+static int open_one(struct endpoint *e, struct err *reterr)
 {
-    const char *colon = strrchr(text, ':');
-    uint64_t n;
-    if (!colon || str_to_u64(str_from(colon + 1), &n) < 0 || n > UINT16_MAX)
-        return -EINVAL;
-    *port = (uint16_t)n;
-    return ip_parse(str_of(text, (size_t)(colon - text)), ip);
+    static const struct http_server_config c = {.connections_max = 64};
+    return http_server_new(e->owner->loop, &e->ip, e->port, &c, e->ops, e->owner, &e->server,
+                           reterr);
 }
 
-static int serve(struct loop *l, struct status_server *s, const char *address,
-                 const struct http_server_ops *ops, struct http_server **ret, struct err *reterr)
+static void on_retry(void *user)
 {
-    const struct http_server_config c = {.connections_max = 64};
-    struct ip ip;
-    uint16_t port;
+    struct endpoint *e = user;
     struct err err = {0};
+    if (open_one(e, &err) < 0)
+        loop_timer_start(e->retry, RETRY_MS);
+    else
+        log_info("listening", kv_s("address", e->address));
+}
+
+/* As kube-proxy: a port that is taken is tried again, or (hard fail) ends the program. */
+static int serve(struct status_server *s, struct endpoint *e, const char *address,
+                 const struct http_server_ops *ops, bool hard_fail, struct err *reterr)
+{
+    struct err err = {0};
+    e->owner = s;
+    e->ops = ops;
+    e->address = address;
     if (str_empty(address))
         return 0;
-    if (parse_address(address, &ip, &port) < 0)
+    if (ip_port_parse(str_from(address), &e->ip, &e->port) < 0)
         return err_set(reterr, -EINVAL, NULL, "\"%s\" is not IP:PORT", address);
-    if (http_server_new(l, &ip, port, &c, ops, s, ret, &err) < 0)
-        log_warn("not listening", kv_s("address", address), kv_s("cause", err_text(&err)));
+    int r = open_one(e, &err);
+    if (r < 0 && hard_fail)
+        return err_set(reterr, r, NULL, "%s: %s", address, err_text(&err));
+    if (r < 0) {
+        log_warn("not listening yet", kv_s("address", address), kv_s("cause", err_text(&err)));
+        e->retry = loop_timer_new(s->loop, on_retry, e);
+        loop_timer_start(e->retry, RETRY_MS);
+    }
     return 0;
 }
 
@@ -195,13 +226,14 @@ int status_server_new(struct loop *l, const struct status_options *o, struct sta
     static const struct http_server_ops health_ops = {on_healthz, NULL};
     static const struct http_server_ops metrics_ops = {on_metrics, NULL};
     struct status_server *s = NEW(struct status_server);
+    s->loop = l;
     s->agent = o->agent;
-    s->options = o->options;
+    s->options = *o;
     s->started_us = time_mono_us();
     s->started_real_us = time_real_us();
-    int r = serve(l, s, o->healthz_address, &health_ops, &s->healthz, reterr);
+    int r = serve(s, &s->healthz, o->healthz_address, &health_ops, o->hard_fail, reterr);
     if (r == 0)
-        r = serve(l, s, o->metrics_address, &metrics_ops, &s->metrics, reterr);
+        r = serve(s, &s->metrics, o->metrics_address, &metrics_ops, o->hard_fail, reterr);
     if (r < 0) {
         status_server_free(s);
         return r;
@@ -210,23 +242,28 @@ int status_server_new(struct loop *l, const struct status_options *o, struct sta
     return 0;
 }
 
+static void endpoint_done(struct endpoint *e)
+{
+    loop_timer_free(e->retry);
+    if (e->server)
+        http_server_free(e->server);
+}
+
 void status_server_free(struct status_server *s)
 {
     if (!s)
         return;
-    if (s->healthz)
-        http_server_free(s->healthz);
-    if (s->metrics)
-        http_server_free(s->metrics);
+    endpoint_done(&s->healthz);
+    endpoint_done(&s->metrics);
     free(s);
 }
 
 uint16_t status_server_healthz_port(const struct status_server *s)
 {
-    return s->healthz ? http_server_port(s->healthz) : 0;
+    return s->healthz.server ? http_server_port(s->healthz.server) : 0;
 }
 
 uint16_t status_server_metrics_port(const struct status_server *s)
 {
-    return s->metrics ? http_server_port(s->metrics) : 0;
+    return s->metrics.server ? http_server_port(s->metrics.server) : 0;
 }

@@ -9,9 +9,11 @@ struct status_server;
 
 struct status_options {
     const struct agent *agent;
-    /* IP:PORT; empty = off. A port that is taken is logged, not fatal. */
+    /* IP:PORT; empty = off. A port that is taken is tried again, unless hard_fail. Borrowed. */
     const char *healthz_address, *metrics_address;
-    const json_t *options; /* what the program was told, by flag: strings and booleans. Borrowed */
+    const json_t *flags;  /* what the program was told, by flag: strings and booleans. Borrowed */
+    const json_t *config; /* the same as a KubeProxyConfiguration. Borrowed */
+    bool hard_fail;
 };
 int status_server_new(struct loop *l, const struct status_options *o, struct status_server **ret,
                       struct err *reterr) NODISCARD;

@@ -181,3 +181,28 @@ int ip_from_sockaddr(const struct sockaddr *sa, struct ip *ret, uint16_t *ret_po
         *ret_port = port;
     return 0;
 }
+
+bool ip_is_any(const struct ip *ip)
+{
+    static const uint8_t zero[16];
+    return memcmp(ip->bytes, zero, ip_bytes(ip)) == 0;
+}
+
+int ip_port_parse(struct str s, struct ip *ret, uint16_t *ret_port)
+{
+    size_t colon = s.n;
+    uint64_t port;
+    while (colon > 0 && s.p[colon - 1] != ':')
+        colon--;
+    if (colon == 0 || str_to_u64(str_sub(s, colon, s.n), &port) < 0 || port > UINT16_MAX)
+        return -EINVAL;
+    struct str host = str_sub(s, 0, colon - 1);
+    bool brackets = host.n >= 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+    struct ip ip;
+    if (ip_parse(brackets ? str_sub(host, 1, host.n - 1) : host, &ip) < 0 ||
+        (brackets && ip.family != AF_INET6))
+        return -EINVAL;
+    *ret = ip;
+    *ret_port = (uint16_t)port;
+    return 0;
+}

@@ -22,6 +22,8 @@ enum { IP_TEXT_BYTES = 46, PREFIX_TEXT_BYTES = 50 };
 
 /* Strict: no leading zeros (CVE-2021-29923), no zone, no port. -EINVAL. */
 int ip_parse(struct str s, struct ip *ret) NODISCARD;
+/* "IP:PORT"; IPv6 with or without brackets. -EINVAL. */
+int ip_port_parse(struct str s, struct ip *ret, uint16_t *ret_port) NODISCARD;
 /* "10.0.0.0/8"; -EINVAL. */
 int prefix_parse(struct str s, struct prefix *ret) NODISCARD;
 const char *ip_format(const struct ip *ip, char ret[IP_TEXT_BYTES]);
@@ -36,6 +38,7 @@ bool ip_eq(const struct ip *a, const struct ip *b);
 struct ip ip_unmapped(const struct ip *ip);
 int ip_cmp(const struct ip *a, const struct ip *b);
 bool ip_is_loopback(const struct ip *ip);
+bool ip_is_any(const struct ip *ip); /* 0.0.0.0, :: */
 bool prefix_contains(const struct prefix *p, const struct ip *ip);
 struct ip prefix_network(const struct prefix *p);
 /* The n-th address of the prefix (0 = the network itself); -ERANGE past its end. */

@@ -43,12 +43,15 @@ static void add_checks(struct bug_report *r)
 
 /* ---- the kernel's table ---- */
 
-static void on_name(struct str name, void *user)
+static int on_name(struct str name, void *user)
 {
-    json_t *names = user;
-    AUTO_JSON json_t *text = json_text(name);
-    if (!json_array_has(names, text))
-        json_array_append(names, text);
+    json_array_append_new(user, json_text(name));
+    return 0;
+}
+
+static void restart_names(void *user)
+{
+    json_array_clear(user);
 }
 
 struct elements {
@@ -97,9 +100,9 @@ static int add_family(struct nft *n, uint8_t family, json_t *into, struct err *r
     AUTO_JSON json_t *chains = json_array();
     json_t *name;
     size_t i;
-    int r = nft_each_name(n, NFT_MSG_GETSET, family, TABLE, on_name, sets, reterr);
+    int r = nft_list(n, family, TABLE, NFT_MSG_GETSET, on_name, restart_names, sets, reterr);
     if (r == 0)
-        r = nft_each_name(n, NFT_MSG_GETCHAIN, family, TABLE, on_name, chains, reterr);
+        r = nft_list(n, family, TABLE, NFT_MSG_GETCHAIN, on_name, restart_names, chains, reterr);
     json_object_set_new(into, "sets", json_object());
     json_array_foreach(sets, i, name)
     {

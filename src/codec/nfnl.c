@@ -222,6 +222,14 @@ void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s)
     msg_end(b);
 }
 
+void nfnl_set_delete(struct nfnl_batch *b, const char *name)
+{
+    msg_begin(b, NFT_MSG_DELSET, 0);
+    nla_add_cstr(&b->buf, NFTA_SET_TABLE, b->table);
+    nla_add_cstr(&b->buf, NFTA_SET_NAME, name);
+    msg_end(b);
+}
+
 /* ---- elements ---- */
 
 static void elems_open(struct nfnl_batch *b)

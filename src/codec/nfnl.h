@@ -89,6 +89,7 @@ struct nfnl_set {
     uint32_t size; /* expected elements, 0 = unknown */
 };
 void nfnl_set_new(struct nfnl_batch *b, const struct nfnl_set *s);
+void nfnl_set_delete(struct nfnl_batch *b, const char *name);
 /* Bytes of one component in a register: rounded up to whole words. */
 size_t nfnl_type_bytes(enum nfnl_type t);
 
@@ -152,6 +153,9 @@ struct str nfnl_attrs(const struct nlmsg *m);
 int nfnl_parse_genid(const struct nlmsg *m, uint32_t *ret) NODISCARD;
 /* Name of a table, chain or set message and the table it belongs to; false if it is none. */
 bool nfnl_parse_name(const struct nlmsg *m, struct str *ret_table, struct str *ret_name);
+/* The family and the table of any message about one; and the set, if it is about elements. */
+bool nfnl_parse_owner(const struct nlmsg *m, uint8_t *ret_family, struct str *ret_table,
+                      struct str *ret_set);
 /* What the counter of a rule has seen. False: not a rule with one. */
 bool nfnl_parse_rule_packets(const struct nlmsg *m, uint64_t *ret);
 
@@ -164,7 +168,8 @@ struct nfnl_elem {
     bool has_verdict;
     bool interval_end;
 };
-/* Calls on_elem for each element of a NFT_MSG_NEWSETELEM answer. -EBADMSG if malformed; a negative
+/* Calls on_elem for each element of a NFT_MSG_NEWSETELEM answer, or of a NFT_MSG_DELSETELEM told
+ * of. -EBADMSG if malformed; a negative
  * result of on_elem ends it. */
 int nfnl_parse_elems(const struct nlmsg *m, int (*on_elem)(const struct nfnl_elem *e, void *user),
                      void *user) NODISCARD;

@@ -1,6 +1,7 @@
 /* nf_tables messages: the reader of what the kernel answers to dumps. Trusts no length: every
  * attribute is cut by the netlink reader, missing ones are malformed input (-EBADMSG), unknown ones
  * are skipped. Borrows from the message. */
+#include <assert.h>
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 
@@ -41,6 +42,22 @@ bool nfnl_parse_name(const struct nlmsg *m, struct str *ret_table, struct str *r
     return ret_name->n > 0;
 }
 
+bool nfnl_parse_owner(const struct nlmsg *m, uint8_t *ret_family, struct str *ret_table,
+                      struct str *ret_set)
+{
+    /* Number 1 is the table in every kind of message. */
+    static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
+                      NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1 &&
+                      NFTA_FLOWTABLE_TABLE == 1,
+                  "the table stands elsewhere");
+    if (m->type >> 8 != NFNL_SUBSYS_NFTABLES || m->payload.n < sizeof(struct nfgenmsg))
+        return false;
+    *ret_family = (uint8_t)m->payload.p[0];
+    *ret_table = nla_text(nla_find(nfnl_attrs(m), 1));
+    *ret_set = nla_text(nla_find(nfnl_attrs(m), NFTA_SET_ELEM_LIST_SET));
+    return ret_table->n > 0;
+}
+
 bool nfnl_parse_rule_packets(const struct nlmsg *m, uint64_t *ret)
 {
     if (!nfnl_is(m, NFT_MSG_NEWRULE))
@@ -79,7 +96,7 @@ static int parse_elem(struct str attrs, struct nfnl_elem *e)
 int nfnl_parse_elems(const struct nlmsg *m, int (*on_elem)(const struct nfnl_elem *e, void *user),
                      void *user)
 {
-    if (!nfnl_is(m, NFT_MSG_NEWSETELEM))
+    if (!nfnl_is(m, NFT_MSG_NEWSETELEM) && !nfnl_is(m, NFT_MSG_DELSETELEM))
         return -EBADMSG;
     struct str list = nla_find(nfnl_attrs(m), NFTA_SET_ELEM_LIST_ELEMENTS);
     struct nla a;

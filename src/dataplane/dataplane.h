@@ -91,30 +91,55 @@ struct address_change {
     struct ip ip;
 };
 
+/* Networks that decide about packets and may change while we run. */
+struct dataplane_networks {
+    const struct prefix *pods; /* told from others by their addresses */
+    size_t n_pods;
+    const struct prefix *services; /* addresses in there that no Service has are dropped */
+    size_t n_services;
+};
+
 struct dataplane_delta {
-    bool full; /* everything there is: what is not named goes */
+    bool full;                                 /* everything there is: what is not named goes */
+    const struct dataplane_networks *networks; /* from now on; NULL: as before */
     const struct frontend *frontends;
     size_t n_frontends;
     const struct address_change *addresses;
     size_t n_addresses;
 };
 
+/* What others change in our table, as words: table, chain, rule, set, element. */
+enum { DATAPLANE_FOREIGN_KINDS = 5 };
+extern const char *const dataplane_foreign_words[DATAPLANE_FOREIGN_KINDS];
+
 struct dataplane_counters {
     uint64_t transactions;
     uint64_t failures;
+    uint64_t cleanup_failures; /* of them: what nobody uses any more could not be deleted yet */
     uint64_t elements_added;
     uint64_t elements_removed;
-    uint64_t repairs;              /* the table had been changed or deleted by somebody else */
-    uint64_t conntrack_removed[2]; /* IPv4, IPv6 */
-    struct durations conntrack[2]; /* of looks through the connection table */
+    uint64_t repairs; /* the table had been changed or deleted by somebody else */
+    uint64_t foreign[DATAPLANE_FOREIGN_KINDS]; /* their changes, by kind */
+    uint64_t conntrack_removed[2];             /* IPv4, IPv6 */
+    struct durations conntrack[2];             /* of looks through the connection table */
     size_t frontends;
     size_t classes;
     /* Connections whose client could not be remembered for affinity, because too many are; of IPv4
      * and IPv6. */
     uint64_t clients_forgotten[2];
-    bool unsettled; /* settle() has something to do */
-    bool sampled;   /* packets move some of these: settle() again after a while */
+    uint64_t localhost_rejected[2][3]; /* packets, of IPv4 and IPv6: TCP, UDP, SCTP */
+    bool unsettled;                    /* settle() has something to do */
+    bool sampled; /* packets move some of these: settle() again after a while */
 };
+
+/* Node ports on loopback, which are never rewritten: left alone, or rejected and counted, all of
+ * them or those that no relay of TCP serves. */
+enum dataplane_localhost {
+    DATAPLANE_LOCALHOST_LEAVE,
+    DATAPLANE_LOCALHOST_REJECT,
+    DATAPLANE_LOCALHOST_REJECT_OTHERS,
+};
+enum { DATAPLANE_PROTOCOLS = 3 }; /* TCP, UDP, SCTP */
 
 struct dataplane;
 struct dataplane_ops {
@@ -144,13 +169,17 @@ struct dataplane_config {
     const struct prefix
         *cluster_cidrs; /* pod addresses: not masqueraded to ClusterIPs; none = nobody is */
     size_t n_cluster_cidrs;
+    const struct prefix *service_cidrs; /* unallocated addresses in there are dropped */
+    size_t n_service_cidrs;
     /* Other marks of pods, each NULL = none: the interface they come in by, or how its name begins.
      */
     const char *pod_interface, *pod_interface_prefix;
     const struct prefix *node_port_addresses; /* none = every local address but loopback */
     size_t n_node_port_addresses;
+    enum dataplane_localhost localhost[2]; /* IPv4, IPv6 */
     bool masquerade_all;
-    uint32_t clients_max; /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
+    uint32_t masquerade_mark; /* one bit of packets' marks that is ours; 0 = bit 14 */
+    uint32_t clients_max;     /* remembered for affinity, of a family; 0 = DATAPLANE_CLIENTS_MAX */
 };
 
 /* Takes over the table that is there or makes one. Nothing that is carried is interrupted. */

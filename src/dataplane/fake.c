@@ -1,10 +1,11 @@
 /* The fake backend: keeps what it was told, for tests of what stands above. Same table, no kernel.
  * One lock around everything, since tests look from their own thread. Also the words of
- * reasons.def. */
+ * reasons.def, and those for what others do. */
 #include "dataplane/fake.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 
 #include "dataplane/frontend_table.h"
 
@@ -17,6 +18,9 @@ struct fake {
     struct dataplane_counters counters;
     bool held, broken;
     unsigned fail, settles;
+    bool tampered;
+    int bell;
+    struct buf networks; /* as text */
 };
 
 static struct fake *of(const struct dataplane *d)
@@ -33,6 +37,9 @@ const char *dataplane_reason_word(enum dataplane_reason r)
     };
     return words[r];
 }
+
+const char *const dataplane_foreign_words[DATAPLANE_FOREIGN_KINDS] = {"table", "chain", "rule",
+                                                                      "set", "element"};
 
 static void on_index(uint32_t index, const struct dataplane_endpoint *old_,
                      const struct dataplane_endpoint *new_, void *user)
@@ -94,6 +101,16 @@ static int trouble(struct fake *f, struct err *reterr)
     return err_set(reterr, -EBUSY, NULL, "made to fail");
 }
 
+static void take_networks(struct fake *f, const struct dataplane_networks *w)
+{
+    char text[PREFIX_TEXT_BYTES];
+    buf_clear(&f->networks);
+    for (size_t i = 0; i < w->n_pods; i++)
+        buf_addf(&f->networks, "pods %s\n", prefix_format(&w->pods[i], text));
+    for (size_t i = 0; i < w->n_services; i++)
+        buf_addf(&f->networks, "services %s\n", prefix_format(&w->services[i], text));
+}
+
 static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, struct err *reterr)
 {
     struct fake *f = of(d);
@@ -106,6 +123,8 @@ static int fake_apply(struct dataplane *d, const struct dataplane_delta *delta, 
         for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
             vec_clear(&f->lists[l]);
     }
+    if (delta->networks)
+        take_networks(f, delta->networks);
     for (size_t i = 0; i < delta->n_frontends; i++)
         change_frontend(f, &delta->frontends[i]);
     for (size_t i = 0; i < delta->n_addresses; i++)
@@ -142,7 +161,11 @@ static int fake_repair(struct dataplane *d, struct err *reterr)
 {
     struct fake *f = of(d);
     pthread_mutex_lock(&f->lock);
-    bool was_broken = f->broken;
+    bool was_broken = f->broken || f->tampered;
+    uint64_t rings;
+    IGNORE_RESULT(read(f->bell, &rings, sizeof(rings)));
+    f->counters.foreign[4] += f->tampered; /* elements */
+    f->tampered = false;
     int r = trouble(f, reterr);
     f->counters.repairs += was_broken && r == 0;
     pthread_mutex_unlock(&f->lock);
@@ -151,8 +174,7 @@ static int fake_repair(struct dataplane *d, struct err *reterr)
 
 static int fake_watch_fd(const struct dataplane *d)
 {
-    (void)d;
-    return -1;
+    return of(d)->bell;
 }
 
 static void fake_free(struct dataplane *d)
@@ -161,6 +183,8 @@ static void fake_free(struct dataplane *d)
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++)
         vec_done(&of(d)->lists[l]);
     pthread_cond_destroy(&of(d)->let_go);
+    close(of(d)->bell);
+    buf_done(&of(d)->networks);
     pthread_mutex_destroy(&of(d)->lock);
     free(of(d));
 }
@@ -179,6 +203,7 @@ struct dataplane *fake_dataplane_new(void)
     };
     struct fake *f = NEW(struct fake);
     f->base.ops = &ops;
+    f->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->let_go, NULL);
     return &f->base;
@@ -199,6 +224,15 @@ void fake_dataplane_fail(struct dataplane *d, unsigned n)
     pthread_mutex_unlock(&of(d)->lock);
 }
 
+void fake_dataplane_tamper(struct dataplane *d)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&of(d)->lock);
+    of(d)->tampered = true;
+    IGNORE_RESULT(write(of(d)->bell, &one, sizeof(one)));
+    pthread_mutex_unlock(&of(d)->lock);
+}
+
 unsigned fake_dataplane_settles(struct dataplane *d)
 {
     pthread_mutex_lock(&of(d)->lock);
@@ -213,5 +247,12 @@ void fake_dataplane_dump_list(struct dataplane *d, enum dataplane_list list, str
     pthread_mutex_lock(&of(d)->lock);
     VEC_FOREACH (ip, &of(d)->lists[list])
         buf_addf(out, "%s\n", ip_format(ip, text));
+    pthread_mutex_unlock(&of(d)->lock);
+}
+
+void fake_dataplane_dump_networks(struct dataplane *d, struct buf *out)
+{
+    pthread_mutex_lock(&of(d)->lock);
+    buf_add_str(out, buf_str(&of(d)->networks));
     pthread_mutex_unlock(&of(d)->lock);
 }

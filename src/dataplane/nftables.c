@@ -18,46 +18,7 @@ static struct nftables *of(const struct dataplane *d)
     return CONTAINER_OF((struct dataplane *)(uintptr_t)d, struct nftables, base);
 }
 
-/* ---- transactions ---- */
-
-static void add_new_classes(struct nftables *n, struct nfnl_batch *b)
-{
-    for (unsigned f = 0; f < 2; f++) {
-        nfnl_batch_table(b, nftables_families[f].nfproto, NFTABLES_TABLE);
-        VEC_FOREACH (count, &n->classes_new[f])
-            nftables_add_class(b, *count);
-    }
-}
-
-static int commit(struct nftables *n, struct nfnl_batch *b, struct err *reterr)
-{
-    n->counters.transactions++;
-    int r = nft_commit(n->nft, b, reterr);
-    if (r < 0)
-        n->counters.failures++;
-    nfnl_batch_done(b);
-    return r;
-}
-
-/* Sends what was collected. After the first failure only the picture goes on. */
-static void flush(struct nftables *n)
-{
-    if (!n->broken && (n->changes.n || n->classes_new[0].n || n->classes_new[1].n ||
-                       nftables_affinity_is_pending(&n->affinity))) {
-        struct nfnl_batch b;
-        nft_batch_begin(n->nft, &b, 0);
-        add_new_classes(n, &b);
-        nftables_affinity_emit(&n->affinity, &b);
-        nftables_changes_emit(&n->changes, &b);
-        n->broken = commit(n, &b, &n->broken_err) < 0;
-        if (!n->broken)
-            nftables_changes_count(&n->changes, &n->counters.elements_added,
-                                   &n->counters.elements_removed);
-    }
-    nftables_changes_clear(&n->changes);
-    vec_clear(&n->classes_new[0]);
-    vec_clear(&n->classes_new[1]);
-}
+/* ---- classes that nobody uses ---- */
 
 /* Classes nobody uses go, in a transaction of their own: kernels before 6.2 may refuse it (EBUSY)
  * until later. */
@@ -81,7 +42,9 @@ static void collect_classes(struct nftables *n)
         VEC_FOREACH (count, &idle[f])
             nftables_delete_class(&b, *count);
     }
-    if (commit(n, &b, &ignored) == 0)
+    if (nftables_commit(n, &b, &ignored) < 0)
+        n->counters.cleanup_failures++;
+    else
         for (unsigned f = 0; f < 2; f++)
             VEC_FOREACH (count, &idle[f])
                 nftables_class_note(n, nftables_class(n, f, *count), false);
@@ -227,7 +190,7 @@ static void remove_unseen(struct nftables *n)
     VEC_FOREACH (k, &gone) {
         remove_frontend(n, k);
         if (n->changes.n >= CHUNK_ELEMENTS)
-            flush(n);
+            nftables_flush(n);
     }
     vec_done(&gone);
     for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
@@ -296,7 +259,8 @@ static int install(struct nftables *n, bool exists, bool scratch, struct err *re
     }
     n->hooked = exists && !scratch;
     memset(n->forgotten, 0, sizeof(n->forgotten));
-    return commit(n, &b, reterr);
+    memset(n->rejected, 0, sizeof(n->rejected));
+    return nftables_commit(n, &b, reterr);
 }
 
 /* Reads the kernel into an empty picture, making the table if need be. thorough: look for elements
@@ -337,7 +301,7 @@ static void hook_up(struct nftables *n)
     nft_batch_begin(n->nft, &b, 0);
     nftables_add_hooks(&b, &nftables_families[0]);
     nftables_add_hooks(&b, &nftables_families[1]);
-    n->broken = commit(n, &b, &n->broken_err) < 0;
+    n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
     n->hooked = !n->broken;
 }
 
@@ -370,7 +334,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
             f.draining = udp_flows_draining(&n->flows, &f.key, &f.n_draining);
             change_frontend(n, &f);
             if (n->changes.n >= CHUNK_ELEMENTS)
-                flush(n);
+                nftables_flush(n);
         }
         for (int l = 0; l < _DATAPLANE_LIST_MAX; l++) {
             struct str key;
@@ -381,7 +345,7 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
             }
         }
         remove_unseen(n);
-        flush(n);
+        nftables_flush(n);
         hook_up(n);
         r = n->broken ? n->broken_err.code : 0;
     }
@@ -404,6 +368,39 @@ static int restore(struct nftables *n, bool scratch, struct err *reterr)
     return 0;
 }
 
+/* ---- networks ---- */
+
+static bool is_same(const struct prefix *a, size_t n, const struct prefix *b, size_t m)
+{
+    return n == m && (n == 0 || memcmp(a, b, n * sizeof(*a)) == 0);
+}
+
+/* The rules that depend on them, in one transaction of their own. */
+static void change_networks(struct nftables *n, const struct dataplane_networks *w)
+{
+    struct nfnl_batch b;
+    struct dataplane_config *c = &n->config;
+    if (is_same(c->cluster_cidrs, c->n_cluster_cidrs, w->pods, w->n_pods) &&
+        is_same(c->service_cidrs, c->n_service_cidrs, w->services, w->n_services))
+        return;
+    vec_clear(&n->pods);
+    vec_clear(&n->services);
+    for (size_t i = 0; i < w->n_pods; i++)
+        vec_push(&n->pods, w->pods[i]);
+    for (size_t i = 0; i < w->n_services; i++)
+        vec_push(&n->services, w->services[i]);
+    c->cluster_cidrs = n->pods.v;
+    c->n_cluster_cidrs = n->pods.n;
+    c->service_cidrs = n->services.v;
+    c->n_service_cidrs = n->services.n;
+    if (n->broken)
+        return; /* the repair writes everything */
+    nft_batch_begin(n->nft, &b, 0);
+    nftables_rewrite_networks(&b, &nftables_families[0], c);
+    nftables_rewrite_networks(&b, &nftables_families[1], c);
+    n->broken = nftables_commit(n, &b, &n->broken_err) < 0;
+}
+
 /* ---- the interface ---- */
 
 static int nftables_apply(struct dataplane *d, const struct dataplane_delta *delta,
@@ -411,18 +408,20 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
 {
     struct nftables *n = of(d);
     ASSERT(delta->frontends || delta->n_frontends == 0);
+    if (delta->networks)
+        change_networks(n, delta->networks);
     if (delta->full)
         mark_unseen(n);
     for (size_t i = 0; i < delta->n_frontends; i++) {
         change_frontend(n, &delta->frontends[i]);
         if (n->changes.n >= CHUNK_ELEMENTS)
-            flush(n);
+            nftables_flush(n);
     }
     for (size_t i = 0; i < delta->n_addresses; i++)
         change_address(n, &delta->addresses[i]);
     if (delta->full)
         remove_unseen(n);
-    flush(n);
+    nftables_flush(n);
     if (delta->full)
         hook_up(n);
     int r = 0;
@@ -434,17 +433,35 @@ static int nftables_apply(struct dataplane *d, const struct dataplane_delta *del
     return r;
 }
 
-static void count_forgotten(struct nftables *n)
+/* Adds what a chain's counters have seen since they were read last. */
+static void count_packets(struct nftables *n, unsigned family, const char *chain, uint64_t *last,
+                          uint64_t *sum)
 {
-    n->counters.sampled = nftables_affinity_is_used(&n->affinity);
-    for (unsigned f = 0; f < 2 && n->counters.sampled; f++) {
-        uint64_t now;
-        struct err ignored;
-        if (nft_chain_packets(n->nft, nftables_families[f].nfproto, NFTABLES_TABLE,
-                              NFTABLES_FORGOTTEN, &now, &ignored) < 0)
-            continue;
-        n->counters.clients_forgotten[f] += now - MIN(now, n->forgotten[f]);
-        n->forgotten[f] = now;
+    uint64_t now;
+    struct err ignored;
+    if (nft_chain_packets(n->nft, nftables_families[family].nfproto, NFTABLES_TABLE, chain, &now,
+                          &ignored) < 0)
+        return;
+    *sum += now - MIN(now, *last);
+    *last = now;
+}
+
+static bool is_sampled(const struct nftables *n)
+{
+    return nftables_affinity_is_used(&n->affinity) || n->config.localhost[0] ||
+           n->config.localhost[1];
+}
+
+static void sample(struct nftables *n)
+{
+    n->counters.sampled = is_sampled(n);
+    for (unsigned f = 0; f < 2; f++) {
+        if (nftables_affinity_is_used(&n->affinity))
+            count_packets(n, f, NFTABLES_FORGOTTEN, &n->forgotten[f],
+                          &n->counters.clients_forgotten[f]);
+        for (unsigned p = 0; p < DATAPLANE_PROTOCOLS && n->config.localhost[f]; p++)
+            count_packets(n, f, nftables_localhost_chains[p], &n->rejected[f][p],
+                          &n->counters.localhost_rejected[f][p]);
     }
 }
 
@@ -454,7 +471,7 @@ static void nftables_settle(struct dataplane *d)
     if (udp_flows_settle(&n->flows, &n->table, &n->counters) < 0)
         n->counters.failures++;
     collect_classes(n);
-    count_forgotten(n);
+    sample(n);
 }
 
 static void nftables_dump(const struct dataplane *d, struct buf *out)
@@ -469,26 +486,57 @@ static void nftables_counters(const struct dataplane *d, struct dataplane_counte
     ret->frontends = n->table.map.used;
     ret->classes = n->n_classes;
     ret->unsettled = udp_flows_are_pending(&n->flows) || n->n_idle > CLASSES_IDLE_MAX ||
-                     n->counters.sampled != nftables_affinity_is_used(&n->affinity);
+                     n->counters.sampled != is_sampled(n);
+}
+
+static_assert((int)_NFT_THING_MAX == (int)DATAPLANE_FOREIGN_KINDS, "kinds differ");
+
+static void note_news(struct nftables *n, const struct nft_news *news, struct nftables_touched *t)
+{
+    for (int i = 0; i < _NFT_THING_MAX; i++)
+        n->counters.foreign[i] += news->changes[i];
+    t->rewritten = t->skeleton; /* elements have told of it */
+    for (int i = 0; i < NFT_THING_ELEMENT; i++)
+        t->rewritten = t->rewritten || news->changes[i];
+    t->skeleton = t->rewritten || news->lost;
+}
+
+static int find_tables(struct nftables *n, bool *ret_all, struct err *reterr)
+{
+    *ret_all = true;
+    for (unsigned i = 0; i < 2 && *ret_all; i++) {
+        int r =
+            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, ret_all, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 static int nftables_repair(struct dataplane *d, struct err *reterr)
 {
     struct nftables *n = of(d);
-    /* Deletions of other chains are announced too: look before acting. */
-    if (!nft_watch_deleted(n->watch, NFTABLES_TABLE) && !n->broken)
-        return 0;
-    for (unsigned i = 0; i < 2 && !n->broken; i++) {
-        bool exists;
-        int r =
-            nft_table_exists(n->nft, nftables_families[i].nfproto, NFTABLES_TABLE, &exists, reterr);
-        if (r < 0)
-            return r;
-        n->broken = !exists;
+    struct nft_news news = {0};
+    struct nftables_touched touched = {0};
+    struct err mending = {0};
+    bool exists = true;
+    int r = 0;
+    nft_watch_read(n->watch, NFTABLES_TABLE, nftables_touched_add, &touched, &news);
+    bool told = !nft_news_are_none(&news);
+    note_news(n, &news, &touched);
+    if (told && !n->broken && (news.lost || news.changes[NFT_THING_TABLE]))
+        r = find_tables(n, &exists, reterr);
+    if (r == 0 && told && exists && !n->broken) {
+        r = nftables_mend(n, &touched, &mending);
+        n->counters.repairs += r > 0;
+        n->broken = r < 0;
     }
-    if (!n->broken)
-        return 0;
-    int r = restore(n, false, reterr);
+    nftables_touched_done(&touched);
+    if (!n->broken && exists)
+        return r;
+    r = restore(n, false, reterr);
+    if (r < 0)
+        r = restore(n, true, reterr);
     return r < 0 ? r : 1;
 }
 
@@ -502,6 +550,8 @@ static void nftables_free(struct dataplane *d)
     struct nftables *n = of(d);
     forget(n);
     nftables_changes_done(&n->changes);
+    vec_done(&n->pods);
+    vec_done(&n->services);
     vec_done(&n->classes_new[0]);
     vec_done(&n->classes_new[1]);
     nft_free(n->nft);

@@ -159,6 +159,48 @@ void nftables_affinity_join(struct nftables_affinity *a, struct nftables_changes
     each_index(c, s, true);
 }
 
+/* ---- what ought to be there ---- */
+
+void nftables_affinity_want(const struct frontend_state *s, struct nftables_changes *want)
+{
+    if (!s->group)
+        return;
+    nftables_change_affinity(want, true, &s->key, s->group->number);
+    for (int i = 0; i < _SCOPE_MAX; i++)
+        for (uint32_t k = 0; k < s->slots[i].n; k++) {
+            uint32_t number = affinity_endpoint_number(s->group, &s->slots[i].v[k]);
+            if (number)
+                nftables_change_number(want, true, (enum endpoint_scope)i, &s->key, k, number);
+        }
+}
+
+static void want_pins(const struct affinity_group *g, uint8_t family, struct nftables_changes *want)
+{
+    for (uint32_t i = 0; i < g->slots.n; i++)
+        for (int scope = 0; scope < _SCOPE_MAX; scope++)
+            if (g->slots.v[i].pinned[scope])
+                nftables_change_pin(want, true, (enum endpoint_scope)scope, family,
+                                    g->number | (i + 1), &g->slots.v[i].endpoint);
+}
+
+void nftables_affinity_want_books(const struct nftables_affinity *a, struct nftables_changes *want)
+{
+    for (unsigned f = 0; f < 2; f++) {
+        for (size_t i = 1; i <= AFFINITY_GROUPS_MAX; i++)
+            if (a->books[f].groups[i])
+                want_pins(a->books[f].groups[i], nftables_families[f].family, want);
+        for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++)
+            if (a->classes[i].known)
+                nftables_change_seconds(want, f, i, a->classes[i].seconds);
+    }
+}
+
+void nftables_affinity_rewrite(struct nftables_affinity *a)
+{
+    for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++)
+        a->classes[i].changed = a->classes[i].changed || a->classes[i].known;
+}
+
 /* ---- taking over ---- */
 
 static int adopt_affinity(struct nftables_affinity *a, struct frontend_state *s, uint32_t number)

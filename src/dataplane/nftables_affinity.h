@@ -38,6 +38,11 @@ void nftables_affinity_sweep(struct nftables_changes *c, struct frontend_state *
 /* Some frontend has affinity. */
 bool nftables_affinity_is_used(const struct nftables_affinity *a);
 bool nftables_affinity_is_pending(const struct nftables_affinity *a);
+/* Adds all there is of a frontend, and of the books: what the kernel ought to have. */
+void nftables_affinity_want(const struct frontend_state *s, struct nftables_changes *want);
+void nftables_affinity_want_books(const struct nftables_affinity *a, struct nftables_changes *want);
+/* The rules of all timeouts are to be written again by the next transaction. */
+void nftables_affinity_rewrite(struct nftables_affinity *a);
 void nftables_affinity_emit(struct nftables_affinity *a, struct nfnl_batch *b);
 
 /* An element of one of the maps of affinity, as dumped; seconds first, then affinity, endpoints,

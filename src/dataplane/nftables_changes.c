@@ -6,7 +6,7 @@
 
 enum { KEPT_BYTES = 16 * 1024 };
 
-struct element {
+struct nftables_element {
     char key[40];
     char data[40]; /* the value; of a range, the last key */
     uint8_t n_key, n_data;
@@ -14,13 +14,13 @@ struct element {
 
 static void bytes_add(char *to, uint8_t *n, const void *p, size_t size)
 {
-    ASSERT(*n + ((size + 3) & ~(size_t)3) <= sizeof(((struct element *)0)->key));
+    ASSERT(*n + ((size + 3) & ~(size_t)3) <= sizeof(((struct nftables_element *)0)->key));
     memset(to + *n, 0, (size + 3) & ~(size_t)3);
     memcpy(to + *n, p, size);
     *n = (uint8_t)(*n + ((size + 3) & ~(size_t)3));
 }
 
-static void key_add_frontend(struct element *e, const struct nftables_family *f,
+static void key_add_frontend(struct nftables_element *e, const struct nftables_family *f,
                              const struct frontend_key *k)
 {
     uint16_t port = htons(k->port);
@@ -38,7 +38,7 @@ static const struct nftables_family *family_of(uint8_t family, unsigned *ret_ind
 }
 
 static void change(struct nftables_changes *c, bool add, unsigned family, enum nftables_map map,
-                   const struct element *e)
+                   const struct nftables_element *e)
 {
     buf_add(add ? &c->add[family][map] : &c->del[family][map], e, sizeof(*e));
     c->n++;
@@ -50,14 +50,14 @@ void nftables_change_frontend(struct nftables_changes *c, bool add, enum endpoin
     static const enum nftables_map maps[_SCOPE_MAX][2] = {
         {MAP_SERVICES, MAP_NODE_PORTS}, {MAP_LOCAL_SERVICES, MAP_LOCAL_NODE_PORTS}};
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     ASSERT(value || !add);
     key_add_frontend(&e, family_of(k->family, &i), k);
     bytes_add(e.data, &e.n_data, &value, sizeof(value));
     change(c, add, i, maps[scope][k->node_port], &e);
 }
 
-static void key_add_index(struct element *e, enum endpoint_scope scope, uint32_t index)
+static void key_add_index(struct nftables_element *e, enum endpoint_scope scope, uint32_t index)
 {
     ASSERT(index < DATAPLANE_ENDPOINTS_MAX);
     if (scope == SCOPE_LOCAL)
@@ -69,13 +69,13 @@ void nftables_endpoint_key(struct buf *keys, const struct frontend_key *k,
                            enum endpoint_scope scope, uint32_t index)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     key_add_frontend(&e, family_of(k->family, &i), k);
     key_add_index(&e, scope, index);
     buf_add(keys, e.key, e.n_key);
 }
 
-static void data_add_endpoint(struct element *e, const struct nftables_family *f,
+static void data_add_endpoint(struct nftables_element *e, const struct nftables_family *f,
                               const struct dataplane_endpoint *ep)
 {
     uint16_t port = htons(ep->port);
@@ -87,7 +87,7 @@ void nftables_change_affinity(struct nftables_changes *c, bool add, const struct
                               uint32_t number)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     ASSERT(number && !(number & AFFINITY_SLOT_MASK)); /* a group's */
     key_add_frontend(&e, family_of(k->family, &i), k);
     bytes_add(e.data, &e.n_data, &number, sizeof(number));
@@ -98,7 +98,7 @@ void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_
                             const struct frontend_key *k, uint32_t index, uint32_t number)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     ASSERT(number & AFFINITY_SLOT_MASK); /* an endpoint's */
     key_add_frontend(&e, family_of(k->family, &i), k);
     key_add_index(&e, scope, index);
@@ -110,7 +110,7 @@ void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_sco
                          uint8_t family, uint32_t number, const struct dataplane_endpoint *ep)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     const struct nftables_family *f = family_of(family, &i);
     ASSERT(number & AFFINITY_SLOT_MASK);
     bytes_add(e.key, &e.n_key, &number, sizeof(number));
@@ -118,12 +118,22 @@ void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_sco
     change(c, add, i, scope == SCOPE_LOCAL ? MAP_LOCAL_PINNED : MAP_PINNED, &e);
 }
 
+void nftables_change_seconds(struct nftables_changes *c, unsigned family, unsigned class_,
+                             uint32_t seconds)
+{
+    struct nftables_element e = {0};
+    uint32_t key = class_ << AFFINITY_CLASS_SHIFT;
+    bytes_add(e.key, &e.n_key, &key, sizeof(key));
+    bytes_add(e.data, &e.n_data, &seconds, sizeof(seconds));
+    change(c, true, family, MAP_SECONDS, &e);
+}
+
 void nftables_change_endpoint(struct nftables_changes *c, bool add, enum endpoint_scope scope,
                               const struct frontend_key *k, uint32_t index,
                               const struct dataplane_endpoint *ep)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     const struct nftables_family *f = family_of(k->family, &i);
     key_add_frontend(&e, f, k);
     key_add_index(&e, scope, index);
@@ -135,7 +145,7 @@ void nftables_change_source(struct nftables_changes *c, bool add, const struct f
                             const struct prefix *p)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     const struct nftables_family *f = family_of(k->family, &i);
     ASSERT(p->ip.family == k->family && !k->node_port);
     struct ip last = prefix_network(p);
@@ -153,7 +163,7 @@ void nftables_change_address(struct nftables_changes *c, bool add, enum dataplan
                              const struct ip *ip)
 {
     unsigned i;
-    struct element e = {0};
+    struct nftables_element e = {0};
     const struct nftables_family *f = family_of(ip->family, &i);
     bytes_add(e.key, &e.n_key, ip->bytes, f->addr_bytes);
     if (list == DATAPLANE_LOCAL_ENDPOINTS)
@@ -167,10 +177,11 @@ void nftables_change_address(struct nftables_changes *c, bool add, enum dataplan
 static void emit(struct nfnl_batch *b, const struct buf *records, uint16_t op,
                  enum nftables_map map)
 {
-    ASSERT(records->n % sizeof(struct element) == 0 || records->failed);
+    ASSERT(records->n % sizeof(struct nftables_element) == 0 || records->failed);
     nfnl_elems_begin(b, op, nftables_map_names[map]);
-    for (size_t at = 0; at + sizeof(struct element) <= records->n; at += sizeof(struct element)) {
-        struct element e;
+    for (size_t at = 0; at + sizeof(struct nftables_element) <= records->n;
+         at += sizeof(struct nftables_element)) {
+        struct nftables_element e;
         memcpy(&e, records->p + at, sizeof(e));
         bool data = op == NFT_MSG_NEWSETELEM;
         if (map == SET_SOURCE_RANGES)
@@ -196,9 +207,69 @@ void nftables_changes_count(const struct nftables_changes *c, uint64_t *added, u
 {
     for (unsigned f = 0; f < 2; f++)
         for (int m = 0; m < _NFTABLES_MAP_MAX; m++) {
-            *added += c->add[f][m].n / sizeof(struct element);
-            *deleted += c->del[f][m].n / sizeof(struct element);
+            *added += c->add[f][m].n / sizeof(struct nftables_element);
+            *deleted += c->del[f][m].n / sizeof(struct nftables_element);
         }
+}
+
+/* ---- comparing with what the kernel has ---- */
+
+void nftables_changes_index(const struct nftables_changes *want, unsigned family,
+                            enum nftables_map map, struct map *ret)
+{
+    const struct buf *records = &want->add[family][map];
+    for (size_t at = 0; at < records->n; at += sizeof(struct nftables_element)) {
+        const struct nftables_element *w = (const void *)(records->p + at);
+        char key[sizeof(w->key) + sizeof(w->data)];
+        size_t n = w->n_key;
+        memcpy(key, w->key, n);
+        if (map == SET_SOURCE_RANGES) {
+            memcpy(key + n, w->data, w->n_data);
+            n += w->n_data;
+        }
+        map_put(ret, str_of(key, n), (void *)(uintptr_t)w);
+    }
+}
+
+size_t nftables_changes_keys(const struct nftables_changes *want, unsigned family,
+                             enum nftables_map map, struct buf *ret)
+{
+    const struct buf *records = &want->add[family][map];
+    size_t bytes = 0;
+    for (size_t at = 0; at < records->n; at += sizeof(struct nftables_element)) {
+        const struct nftables_element *w = (const void *)(records->p + at);
+        buf_add(ret, w->key, w->n_key);
+        bytes = w->n_key;
+    }
+    return bytes;
+}
+
+bool nftables_element_is(const struct nftables_element *w, const struct nfnl_elem *e)
+{
+    return e->key_end.n || str_eq(str_of(w->data, w->n_data), e->data);
+}
+
+void nftables_change_element(struct nftables_changes *c, bool add, unsigned family,
+                             enum nftables_map map, const struct nftables_element *w)
+{
+    change(c, add, family, map, w);
+}
+
+void nftables_change_found(struct nftables_changes *c, unsigned family, enum nftables_map map,
+                           const struct nfnl_elem *e)
+{
+    struct nftables_element gone = {0};
+    if (e->key.n > sizeof(gone.key) || e->key_end.n > sizeof(gone.data))
+        return; /* no map of ours has such */
+    bytes_add(gone.key, &gone.n_key, e->key.p, e->key.n);
+    bytes_add(gone.data, &gone.n_data, e->key_end.p ? e->key_end.p : "", e->key_end.n);
+    change(c, false, family, map, &gone);
+}
+
+void nftables_found_key(const struct nfnl_elem *e, struct buf *ret)
+{
+    buf_add_str(ret, e->key);
+    buf_add_str(ret, e->key_end);
 }
 
 /* What a full load needed is not kept for the changes after it. */

@@ -32,8 +32,28 @@ void nftables_change_number(struct nftables_changes *c, bool add, enum endpoint_
                             const struct frontend_key *k, uint32_t index, uint32_t number);
 void nftables_change_pin(struct nftables_changes *c, bool add, enum endpoint_scope scope,
                          uint8_t family, uint32_t number, const struct dataplane_endpoint *e);
+/* Of a class of affinity. */
+void nftables_change_seconds(struct nftables_changes *c, unsigned family, unsigned class_,
+                             uint32_t seconds);
 void nftables_change_address(struct nftables_changes *c, bool add, enum dataplane_list list,
                              const struct ip *ip);
+
+/* What `want` adds to a map, by key (and end of a range): for comparing with what the kernel has.
+ * Borrowed from want. */
+void nftables_changes_index(const struct nftables_changes *want, unsigned family,
+                            enum nftables_map map, struct map *ret);
+/* The keys alone, one after the other; returns the length of one, 0 = there is none. */
+size_t nftables_changes_keys(const struct nftables_changes *want, unsigned family,
+                             enum nftables_map map, struct buf *ret);
+struct nftables_element;
+bool nftables_element_is(const struct nftables_element *w, const struct nfnl_elem *e);
+void nftables_change_element(struct nftables_changes *c, bool add, unsigned family,
+                             enum nftables_map map, const struct nftables_element *w);
+/* One that the kernel has goes. */
+void nftables_change_found(struct nftables_changes *c, unsigned family, enum nftables_map map,
+                           const struct nfnl_elem *e);
+/* As in the index. */
+void nftables_found_key(const struct nfnl_elem *e, struct buf *ret);
 
 /* Appends the key of an endpoint; those of one family and kind of frontend have one length. */
 void nftables_endpoint_key(struct buf *keys, const struct frontend_key *k,

@@ -79,7 +79,15 @@ static const char *const fixed_chains[] = {
     "unreachable",
     "refused",
     "masquerade",
+    "unallocated",
+    "localhost-node-port",
+    "localhost-rejected-tcp",
+    "localhost-rejected-udp",
+    "localhost-rejected-sctp",
 };
+
+const char *const nftables_localhost_chains[DATAPLANE_PROTOCOLS] = {
+    "localhost-rejected-tcp", "localhost-rejected-udp", "localhost-rejected-sctp"};
 
 static const struct {
     const char *name, *type;
@@ -127,6 +135,11 @@ static void mark_change(struct nfnl_batch *b, uint32_t mask, uint32_t xor_)
     nfnl_meta(b, NFT_META_MARK, REG_1);
     nfnl_bitwise(b, REG_1, REG_1, &mask, &xor_, 4);
     nfnl_meta_set(b, NFT_META_MARK, REG_1);
+}
+
+static uint32_t mark_of(const struct dataplane_config *c)
+{
+    return c->masquerade_mark ? c->masquerade_mark : MASQUERADE_MARK;
 }
 
 static void masked_load(struct nfnl_batch *b, uint32_t key, uint32_t mask)
@@ -214,29 +227,34 @@ static void add_dispatch(struct nfnl_batch *b, const struct nftables_family *f)
     nfnl_rule_end(b);
 }
 
+static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
+
 /* Node ports count on local addresses: configured ones, or all but loopback (row 17: never by
- * rewriting). */
+ * rewriting, whatever is configured). */
 static void add_node_port_match(struct nfnl_batch *b, const struct nftables_family *f,
                                 const struct dataplane_config *c, const char *from, const char *to)
 {
-    static const struct prefix loopback[2] = {{{AF_INET, {127}}, 8}, {{AF_INET6, {[15] = 1}}, 128}};
-    bool any = false;
-    for (size_t i = 0; i < c->n_node_port_addresses; i++) {
-        if (c->node_port_addresses[i].ip.family != f->family)
+    const struct prefix *own = &loopback[f->family == AF_INET6];
+    bool all = c->n_node_port_addresses == 0;
+    nfnl_rule_begin(b, from);
+    prefix_match(b, f, f->daddr_offset, own);
+    nfnl_verdict(b, NFT_RETURN, NULL);
+    nfnl_rule_end(b);
+    for (size_t i = 0; i < c->n_node_port_addresses && !all; i++)
+        all =
+            c->node_port_addresses[i].ip.family == f->family && c->node_port_addresses[i].len == 0;
+    for (size_t i = 0; i < c->n_node_port_addresses && !all; i++) {
+        const struct prefix *p = &c->node_port_addresses[i];
+        if (p->ip.family != f->family || ip_is_loopback(&p->ip))
             continue;
         nfnl_rule_begin(b, from);
-        prefix_match(b, f, f->daddr_offset, &c->node_port_addresses[i]);
+        prefix_match(b, f, f->daddr_offset, p);
         local_match(b, NFTA_FIB_F_DADDR);
         nfnl_verdict(b, NFT_GOTO, to);
         nfnl_rule_end(b);
-        any = true;
     }
-    if (any || c->n_node_port_addresses)
+    if (!all)
         return;
-    nfnl_rule_begin(b, from);
-    prefix_match(b, f, f->daddr_offset, &loopback[f->family == AF_INET6]);
-    nfnl_verdict(b, NFT_RETURN, NULL);
-    nfnl_rule_end(b);
     nfnl_rule_begin(b, from);
     local_match(b, NFTA_FIB_F_DADDR);
     nfnl_verdict(b, NFT_GOTO, to);
@@ -478,36 +496,38 @@ static void add_local_policies(struct nfnl_batch *b, const struct nftables_famil
     nfnl_rule_end(b);
 }
 
+static const char *const policy_chains[_DATAPLANE_POLICY_MAX] = {
+    [DATAPLANE_CLUSTER] = "policy-cluster",
+    [DATAPLANE_EXTERNAL] = "policy-external",
+    [DATAPLANE_CLUSTER_LOCAL] = "policy-cluster-local",
+    [DATAPLANE_EXTERNAL_LOCAL] = "policy-external-local"};
+
 static void add_policies(struct nfnl_batch *b, const struct nftables_family *f,
                          const struct dataplane_config *c)
 {
     if (c->masquerade_all || return_pods(b, f, c, "policy-cluster")) {
         nfnl_rule_begin(b, "policy-cluster");
-        mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+        mark_change(b, ~mark_of(c), mark_of(c));
         nfnl_rule_end(b);
     }
     nfnl_rule_begin(b, "policy-external");
-    mark_change(b, ~(uint32_t)MASQUERADE_MARK, MASQUERADE_MARK);
+    mark_change(b, ~mark_of(c), mark_of(c));
     nfnl_rule_end(b);
     add_local_policies(b, f, c);
     nfnl_elems_begin(b, NFT_MSG_NEWSETELEM, nftables_map_names[MAP_POLICIES]);
     for (uint32_t i = 1; i < _DATAPLANE_POLICY_MAX; i++) {
-        static const char *const chains[_DATAPLANE_POLICY_MAX] = {
-            [DATAPLANE_CLUSTER] = "policy-cluster",
-            [DATAPLANE_EXTERNAL] = "policy-external",
-            [DATAPLANE_CLUSTER_LOCAL] = "policy-cluster-local",
-            [DATAPLANE_EXTERNAL_LOCAL] = "policy-external-local"};
         uint32_t key = i << VALUE_POLICY_SHIFT;
-        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, chains[i]);
+        nfnl_elem_add_verdict(b, str_of(&key, 4), NFT_JUMP, policy_chains[i]);
     }
     nfnl_elems_end(b);
 }
 
 /* ---- masquerade ---- */
 
-static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f)
+static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f,
+                           const struct dataplane_config *c)
 {
-    uint32_t bit = MASQUERADE_MARK, zero = 0, dnat = 1 << 5; /* IPS_DST_NAT */
+    uint32_t bit = mark_of(c), zero = 0, dnat = 1 << 5; /* IPS_DST_NAT */
     nfnl_rule_begin(b, "masquerade");
     masked_load(b, NFT_META_MARK, bit);
     nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &zero, 4);
@@ -525,6 +545,71 @@ static void add_masquerade(struct nfnl_batch *b, const struct nftables_family *f
     nfnl_lookup(b, nftables_map_names[SET_LOCAL_ENDPOINTS], REG_1, NFNL_NO_REG, false);
     nfnl_masquerade(b, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
     nfnl_rule_end(b);
+}
+
+/* Row 36: an address that no Service has, in a network that Services' addresses come from. Without
+ * this the packet would go back and forth between the node and its router. */
+static void add_unallocated(struct nfnl_batch *b, const struct nftables_family *f,
+                            const struct dataplane_config *c)
+{
+    uint32_t local = 2; /* RTN_LOCAL */
+    for (size_t i = 0; i < c->n_service_cidrs; i++) {
+        if (c->service_cidrs[i].ip.family != f->family)
+            continue;
+        nfnl_rule_begin(b, "unallocated");
+        prefix_match(b, f, f->daddr_offset, &c->service_cidrs[i]);
+        nfnl_fib(b, NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR, REG_1);
+        nfnl_cmp(b, NFT_CMP_NEQ, REG_1, &local, sizeof(local)); /* but for one the node has */
+        nfnl_counter(b);
+        nfnl_verdict(b, NF_DROP, NULL);
+        nfnl_rule_end(b);
+    }
+}
+
+void nftables_rewrite_networks(struct nfnl_batch *b, const struct nftables_family *f,
+                               const struct dataplane_config *c)
+{
+    static const char *const chains[] = {"policy-cluster", "policy-external",
+                                         "policy-cluster-local", "policy-external-local",
+                                         "unallocated"};
+    nfnl_batch_table(b, f->nfproto, NFTABLES_TABLE);
+    for (size_t i = 0; i < ARRAY_LEN(chains); i++)
+        nfnl_chain_flush(b, chains[i]);
+    add_policies(b, f, c);
+    add_unallocated(b, f, c);
+}
+
+/* ---- node ports on loopback ---- */
+
+/* Row 17: they are not rewritten; what nobody serves is refused at once and counted. */
+static void add_localhost(struct nfnl_batch *b, const struct nftables_family *f,
+                          const struct dataplane_config *c)
+{
+    static const uint8_t protocols[DATAPLANE_PROTOCOLS] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP};
+    unsigned i = f->family == AF_INET6;
+    if (c->localhost[i] == DATAPLANE_LOCALHOST_LEAVE)
+        return;
+    nfnl_rule_begin(b, "undelivered");
+    prefix_match(b, f, f->daddr_offset, &loopback[i]);
+    nfnl_verdict(b, NFT_GOTO, "localhost-node-port");
+    nfnl_rule_end(b);
+    for (unsigned p = 0; p < DATAPLANE_PROTOCOLS; p++) {
+        if (protocols[p] == IPPROTO_TCP && c->localhost[i] == DATAPLANE_LOCALHOST_REJECT_OTHERS)
+            continue;
+        nfnl_rule_begin(b, "localhost-node-port");
+        nfnl_meta(b, NFT_META_L4PROTO, REG_1);
+        nfnl_cmp(b, NFT_CMP_EQ, REG_1, &protocols[p], 1);
+        key_load(b, f, false, false);
+        nfnl_lookup(b, nftables_map_names[MAP_NODE_PORTS], REG_1, REG_1, false);
+        nfnl_meta_set(b, NFT_META_PRIORITY, REG_1);
+        priority_set(b, 0, REG_1);
+        nfnl_verdict(b, NFT_GOTO, nftables_localhost_chains[p]);
+        nfnl_rule_end(b);
+        nfnl_rule_begin(b, nftables_localhost_chains[p]);
+        nfnl_counter(b);
+        nfnl_reject(b, NFT_REJECT_ICMP_UNREACH, f->reject_code);
+        nfnl_rule_end(b);
+    }
 }
 
 /* ---- what was not delivered ---- */
@@ -596,6 +681,8 @@ static void add_undelivered(struct nfnl_batch *b, const struct nftables_family *
     nfnl_lookup(b, nftables_map_names[SET_CLUSTER_IPS], REG_1, NFNL_NO_REG, false);
     nfnl_verdict(b, NFT_GOTO, "refused");
     nfnl_rule_end(b);
+    rule_jump(b, "undelivered", "unallocated");
+    add_localhost(b, f, c);
     add_node_port_match(b, f, c, "undelivered", "undelivered-node-port");
     add_delivered_to_itself(b, f, "undelivered-node-port", false, MAP_LOCAL_NODE_PORTS);
     nfnl_rule_begin(b, "undelivered-node-port");
@@ -677,8 +764,35 @@ void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f
     add_source_ranges(b, f);
     add_delivery(b, f, "service", true, MAP_LOCAL_SERVICES, MAP_ENDPOINTS);
     add_delivery(b, f, "node-port", false, MAP_LOCAL_NODE_PORTS, MAP_NODE_PORT_ENDPOINTS);
-    add_masquerade(b, f);
+    add_masquerade(b, f, c);
     add_undelivered(b, f, c);
+    add_unallocated(b, f, c);
+}
+
+bool nftables_is_fixed_chain(struct str name)
+{
+    char text[32];
+    for (size_t i = 0; i < ARRAY_LEN(fixed_chains); i++)
+        if (str_is(name, fixed_chains[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(hooks); i++)
+        if (str_is(name, hooks[i].name))
+            return true;
+    for (unsigned i = 1; i <= AFFINITY_CLASSES_MAX; i++)
+        if (str_is(name, timeout_name(i, text)))
+            return true;
+    return false;
+}
+
+const char *nftables_fixed_verdict(enum nftables_map map, uint32_t key, char ret[32])
+{
+    uint32_t policy = key >> VALUE_POLICY_SHIFT, class_ = key >> AFFINITY_CLASS_SHIFT;
+    ASSERT(map == MAP_POLICIES || map == MAP_TIMEOUTS);
+    if (map == MAP_POLICIES)
+        return policy < _DATAPLANE_POLICY_MAX && key == policy << VALUE_POLICY_SHIFT
+                   ? policy_chains[policy]
+                   : NULL;
+    return class_ && key == class_ << AFFINITY_CLASS_SHIFT ? timeout_name(class_, ret) : NULL;
 }
 
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
@@ -696,7 +810,7 @@ void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f)
     rule_jump(b, "filter-output", "undelivered");
 }
 
-static const char *class_name(uint32_t count, char ret[32])
+const char *nftables_class_name(uint32_t count, char ret[32])
 {
     snprintf(ret, 32, "%s-%u", count & VALUE_SCOPE_LOCAL ? "local-endpoints" : "endpoints",
              count & ~(uint32_t)VALUE_SCOPE_LOCAL);
@@ -706,7 +820,7 @@ static const char *class_name(uint32_t count, char ret[32])
 void nftables_add_class(struct nfnl_batch *b, uint32_t count)
 {
     char name[32];
-    class_name(count, name);
+    nftables_class_name(count, name);
     nfnl_chain_new(b, name, NULL, -1, 0);
     nfnl_chain_flush(b, name);
     nfnl_rule_begin(b, name);
@@ -721,7 +835,7 @@ void nftables_add_class(struct nfnl_batch *b, uint32_t count)
 void nftables_delete_class(struct nfnl_batch *b, uint32_t count)
 {
     char name[32];
-    class_name(count, name);
+    nftables_class_name(count, name);
     nfnl_elems_begin(b, NFT_MSG_DELSETELEM, nftables_map_names[MAP_COUNTS]);
     nfnl_elem_add_verdict(b, str_of(&count, 4), NFT_JUMP, name);
     nfnl_elems_end(b);

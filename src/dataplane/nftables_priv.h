@@ -62,6 +62,17 @@ extern const char *const nftables_map_names[_NFTABLES_MAP_MAX];
 void nftables_add_skeleton(struct nfnl_batch *b, const struct nftables_family *f,
                            const struct dataplane_config *c, bool replace);
 void nftables_add_hooks(struct nfnl_batch *b, const struct nftables_family *f);
+/* The rules that networks of the configuration decide, anew; no large map is looked at. */
+void nftables_rewrite_networks(struct nfnl_batch *b, const struct nftables_family *f,
+                               const struct dataplane_config *c);
+/* The chain that rejects and counts node ports on loopback: of TCP, UDP, SCTP. */
+extern const char *const nftables_localhost_chains[DATAPLANE_PROTOCOLS];
+/* Chains of the skeleton and its hooks; not those of classes (endpoint counts). */
+bool nftables_is_fixed_chain(struct str name);
+/* The chain that a fixed element of policies or timeouts leads to; NULL: there is no such. */
+const char *nftables_fixed_verdict(enum nftables_map map, uint32_t key, char ret[32]);
+/* The chain of a class. */
+const char *nftables_class_name(uint32_t count, char ret[32]);
 /* What clients of a class are remembered for. known: the class had another timeout before. */
 void nftables_set_timeout(struct nfnl_batch *b, unsigned class_, uint32_t seconds, bool known);
 /* One class: a chain that picks an index below count (which may carry VALUE_SCOPE_LOCAL, and then

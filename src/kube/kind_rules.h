@@ -37,6 +37,8 @@ void validate_endpoints(const json_t *object, const json_t *old, struct field_er
 void validate_ingress(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_ingress_class(const json_t *object, const json_t *old, struct field_errors *e);
 
+void validate_service_cidr(const json_t *object, const json_t *old, struct field_errors *e);
+
 void validate_webhooks(const json_t *object, const json_t *old, struct field_errors *e);
 
 void default_role_binding(json_t *object); /* and a ClusterRoleBinding */

@@ -21,7 +21,8 @@ struct table {
 extern const struct table table_plain, table_pod, table_service, table_node, table_namespace,
     table_endpoints, table_configmap, table_secret, table_serviceaccount, table_event,
     table_deployment, table_replicaset, table_endpointslice, table_lease, table_ingress,
-    table_ingress_class, table_role, table_webhooks, table_role_binding, table_crd;
+    table_ingress_class, table_service_cidr, table_role, table_webhooks, table_role_binding,
+    table_crd;
 
 /* One row's cells, as the types above say; independent of the clock. A new array. */
 json_t *table_cells(const struct table *t, const json_t *object);

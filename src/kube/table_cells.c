@@ -589,6 +589,24 @@ static const struct table_column ingress_class_columns[] = {
     AGE_COLUMN};
 TABLE(ingress_class);
 
+/* ---- ranges of Services' addresses ---- */
+
+static json_t *cidrs(const json_t *o)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_at(o, "spec.cidrs"), i, one)
+        buf_addf(&b, "%s%s", i ? "," : "", json_is_string(one) ? json_string_value(one) : "");
+    return json_text(buf_str(&b));
+}
+
+static const struct table_column service_cidr_columns[] = {
+    NAME_COLUMN,
+    {"CIDRs", "string", 0, NULL, cidrs, "Where addresses of Services come from."},
+    AGE_COLUMN};
+TABLE(service_cidr);
+
 /* ---- webhooks ---- */
 
 static json_t *webhooks_count(const json_t *o)

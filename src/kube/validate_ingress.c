@@ -1,4 +1,5 @@
-/* Checks of Ingress and IngressClass. Messages are those of a real API server. Pure. */
+/* Checks of Ingress, IngressClass and ServiceCIDR. Messages are those of a real API server. Pure.
+ */
 #include <stdio.h>
 
 #include "base/addr.h"
@@ -174,4 +175,30 @@ void validate_ingress_class(const json_t *object, const json_t *old, struct fiel
                            "must be a domain-prefixed path (such as "
                            "\"acme.io/foo\")",
                            "spec.controller");
+}
+
+/* One range, or one of each family; for good. */
+void validate_service_cidr(const json_t *object, const json_t *old, struct field_errors *e)
+{
+    json_t *cidrs = json_at(object, "spec.cidrs"), *before = json_at(old, "spec.cidrs"), *one;
+    size_t i, v6 = 0;
+    if (old && !json_equal(cidrs, before))
+        error_invalid(e, cidrs, "field is immutable", "spec.cidrs");
+    if (!json_array_size(cidrs)) {
+        error_required(e, "at least one CIDR required", "spec.cidrs");
+        return;
+    }
+    json_array_foreach(cidrs, i, one)
+    {
+        struct prefix p;
+        const char *text = json_string_value(one);
+        if (!text || prefix_parse(str_from(text), &p) < 0)
+            error_invalid_text(e, text ? text : "",
+                               "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+                               "spec.cidrs[%zu]", i);
+        else
+            v6 += p.ip.family == AF_INET6;
+    }
+    if (json_array_size(cidrs) > 2 || (json_array_size(cidrs) == 2 && v6 != 1))
+        error_invalid(e, cidrs, "may only hold one value for each IP family", "spec.cidrs");
 }

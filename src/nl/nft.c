@@ -3,17 +3,12 @@
  * NFNL_BATCH_BYTES_MAX, below the socket's buffer. */
 #include "nl/nft.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <sys/socket.h>
 
 #include "base/assert.h"
 
 enum {
     NFT_DUMP_TRIES = 10,
-    NFT_RECV_BYTES = 64 * 1024,
     NFT_SEQ_SPAN = 1 << 20, /* sequence numbers set aside for one batch */
 };
 
@@ -161,6 +156,69 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
     return r;
 }
 
+struct elem_count {
+    struct elem_dump dump;
+    size_t n;
+};
+
+static int on_elem_counted(const struct nlmsg *m, void *user)
+{
+    struct elem_count *c = user;
+    c->n++;
+    return on_elem_msg(m, &c->dump);
+}
+
+/* The kernel answers key by key and stops at the first that is not there: that one is skipped. */
+int nft_find_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                   struct str keys, size_t key_bytes,
+                   int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
+                   struct err *reterr)
+{
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t at_once = NFNL_REQUEST_ELEMS_MAX;
+    ASSERT(key_bytes > 0);
+    while (keys.n) {
+        struct elem_count c = {{on_elem, user}, 0};
+        struct err err = {0};
+        struct str some = str_of(keys.p, MIN(keys.n, at_once * key_bytes));
+        uint32_t seq = nl_socket_seq(n->sock);
+        buf_clear(&b);
+        nfnl_request_elems(&b, seq, family, table, set, some, key_bytes);
+        int r = nl_dump(n->sock, buf_str(&b), seq, on_elem_counted, &c, &err);
+        bool absent = r == -ENOENT && c.n < some.n / key_bytes;
+        if (r < 0 && !absent)
+            return err_set(reterr, r, NULL, "%s", err_text(&err));
+        size_t done = absent ? (c.n + 1) * key_bytes : some.n;
+        at_once =
+            absent ? MAX(at_once / 2, (size_t)1) : MIN(at_once * 2, (size_t)NFNL_REQUEST_ELEMS_MAX);
+        keys = str_sub(keys, done, keys.n);
+    }
+    return 0;
+}
+
+struct name_list {
+    const char *table;
+    int (*on_name)(struct str name, void *user);
+    void *user;
+};
+
+static int on_name_msg(const struct nlmsg *m, void *user)
+{
+    struct name_list *l = user;
+    struct str table, name;
+    if (!nfnl_parse_name(m, &table, &name) || !str_is(table, l->table))
+        return 0;
+    return l->on_name(name, l->user);
+}
+
+int nft_list(struct nft *n, uint8_t family, const char *table, uint16_t op,
+             int (*on_name)(struct str name, void *user), void (*on_restart)(void *user),
+             void *user, struct err *reterr)
+{
+    struct name_list l = {table, on_name, user};
+    return dump_retry(n, op, family, table, NULL, on_name_msg, on_restart, &l, user, reterr);
+}
+
 static int on_rule(const struct nlmsg *m, void *user)
 {
     uint64_t *sum = user, packets;
@@ -185,110 +243,7 @@ int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const ch
     return r;
 }
 
-struct name_dump {
-    const char *table;
-    void (*fn)(struct str name, void *user);
-    void *user;
-};
-
-static int on_named(const struct nlmsg *m, void *user)
+int nft_fd(const struct nft *n)
 {
-    struct name_dump *d = user;
-    struct str table, name;
-    if (nfnl_parse_name(m, &table, &name) && str_is(table, d->table))
-        d->fn(name, d->user);
-    return 0;
-}
-
-int nft_each_name(struct nft *n, uint16_t op, uint8_t family, const char *table,
-                  void (*fn)(struct str name, void *user), void *user, struct err *reterr)
-{
-    struct name_dump d = {table, fn, user};
-    return dump_retry(n, op, family, table, NULL, on_named, NULL, &d, NULL, reterr);
-}
-
-/* ---- watch ---- */
-
-struct nft_watch {
-    struct nl_socket *sock;
-    char *recv_buf;
-};
-
-/* Each notification names the port of who made the change: our own need wake nobody. */
-static void ignore_own(int watch, int own)
-{
-    struct sockaddr_nl sa = {0};
-    socklen_t len = sizeof(sa);
-    if (getsockname(own, (struct sockaddr *)&sa, &len) < 0)
-        return; /* told of them, then: harmless */
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(sa.nl_pid), 0, 1), /* loads are big-endian */
-        BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)};
-    const struct sock_fprog program = {ARRAY_LEN(code), code};
-    IGNORE_RESULT(setsockopt(watch, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
-}
-
-int nft_watch_new(const struct nft *own, struct nft_watch **ret, struct err *reterr)
-{
-    struct nl_socket *sock;
-    int group = NFNLGRP_NFTABLES;
-    int r = nl_socket_new(NETLINK_NETFILTER, &sock, reterr);
-    if (r < 0)
-        return r;
-    ignore_own(nl_socket_fd(sock), nl_socket_fd(own->sock));
-    if (setsockopt(nl_socket_fd(sock), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) <
-        0) {
-        r = err_set(reterr, -errno, NULL, "nf_tables notifications: %s", strerror(errno));
-        nl_socket_free(sock);
-        return r;
-    }
-    struct nft_watch *w = NEW(struct nft_watch);
-    w->sock = sock;
-    w->recv_buf = xmalloc(NFT_RECV_BYTES);
-    *ret = w;
-    return 0;
-}
-
-void nft_watch_free(struct nft_watch *w)
-{
-    if (!w)
-        return;
-    nl_socket_free(w->sock);
-    free(w->recv_buf);
-    free(w);
-}
-
-int nft_watch_fd(const struct nft_watch *w)
-{
-    return nl_socket_fd(w->sock);
-}
-
-static bool watch_saw_deletion(struct str bytes, const char *table)
-{
-    struct nlmsg m;
-    struct str name, owner;
-    while (nlmsg_next(&bytes, &m) == 1)
-        if ((nfnl_is(&m, NFT_MSG_DELTABLE) || nfnl_is(&m, NFT_MSG_DELCHAIN) ||
-             nfnl_is(&m, NFT_MSG_DELSET)) &&
-            nfnl_parse_name(&m, &owner, &name) && str_is(owner, table))
-            return true;
-    return false;
-}
-
-bool nft_watch_deleted(struct nft_watch *w, const char *table)
-{
-    bool deleted = false;
-    for (;;) {
-        ssize_t n = recv(nl_socket_fd(w->sock), w->recv_buf, NFT_RECV_BYTES, MSG_DONTWAIT);
-        if (n < 0 && errno == ENOBUFS) {
-            deleted = true; /* overrun: messages were lost */
-            continue;
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return deleted;
-        deleted = watch_saw_deletion(str_of(w->recv_buf, (size_t)n), table) || deleted;
-    }
+    return nl_socket_fd(n->sock);
 }

@@ -43,22 +43,22 @@ int nft_get_elems(struct nft *n, uint8_t family, const char *table, const char *
                   int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
                   struct err *reterr) NODISCARD;
 
+/* The same, but those that are not there are passed over. -ENOENT is not told from a set that is
+ * not there: no element was. */
+int nft_find_elems(struct nft *n, uint8_t family, const char *table, const char *set,
+                   struct str keys, size_t key_bytes,
+                   int (*on_elem)(const struct nfnl_elem *e, void *user), void *user,
+                   struct err *reterr) NODISCARD;
+
+/* The names of a table's chains (NFT_MSG_GETCHAIN) or sets (NFT_MSG_GETSET). on_restart: as in
+ * nft_dump_elems. */
+int nft_list(struct nft *n, uint8_t family, const char *table, uint16_t op,
+             int (*on_name)(struct str name, void *user), void (*on_restart)(void *user),
+             void *user, struct err *reterr) NODISCARD;
+
 /* What the counters in a chain's rules have seen, together. */
 int nft_chain_packets(struct nft *n, uint8_t family, const char *table, const char *chain,
                       uint64_t *ret, struct err *reterr) NODISCARD;
 
-/* The names of a table's chains (NFT_MSG_GETCHAIN) or sets (NFT_MSG_GETSET). fn may be called again
- * for one if the ruleset changes meanwhile. */
-int nft_each_name(struct nft *n, uint16_t op, uint8_t family, const char *table,
-                  void (*fn)(struct str name, void *user), void *user, struct err *reterr)
-    NODISCARD;
-
-/* A socket that is told of every change to the ruleset but those made through `own`, for noticing
- * the deletion of a table. */
-struct nft_watch;
-int nft_watch_new(const struct nft *own, struct nft_watch **ret, struct err *reterr) NODISCARD;
-void nft_watch_free(struct nft_watch *w);
-int nft_watch_fd(const struct nft_watch *w);
-/* Reads all that waits, without blocking. True: a table of this name was deleted, or messages were
- * lost and it may have been. */
-bool nft_watch_deleted(struct nft_watch *w, const char *table);
+/* Its socket: whose changes a watch does not tell of. */
+int nft_fd(const struct nft *n);

@@ -110,6 +110,14 @@ def test_what_is_refused(helm, values, says):
     assert done.returncode != 0 and says in done.stderr
 
 
+def test_the_file_of_kube_proxy(helm):
+    agent = next(o for o in template(helm, "agent.kubeProxyConfigMap=kube-proxy", "agent.externalIPs=true") if o["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    container = agent["containers"][0]
+    assert container["args"] == ["--node-name=$(NODE_NAME)", "--config=/var/lib/kube-proxy/config.conf", "--external-ips"]
+    assert container["volumeMounts"] == [{"name": "kube-proxy", "mountPath": "/var/lib/kube-proxy", "readOnly": True}]
+    assert agent["volumes"] == [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}]
+
+
 def test_what_pods_may(helm):
     """Nobody writes to his root or gets more than he had; all but the agent are nobody and have nothing; each is looked at and says what it needs."""
     pods = {o["metadata"]["name"]: o["spec"]["template"]["spec"] for o in template(helm) if o["kind"] in ("DaemonSet", "Deployment")}

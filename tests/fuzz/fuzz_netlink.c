@@ -56,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)!nfnl_parse_elems(&m, on_elem, &sum);
         (void)!nfnl_parse_genid(&m, &genid);
         (void)!nfnl_parse_name(&m, &a, &b);
+        uint8_t family;
+        if (nfnl_parse_owner(&m, &family, &a, &b) && !a.n)
+            abort();
         (void)!nfnl_parse_rule_packets(&m, &packets);
         (void)!nlmsg_error(&m, &a);
         (void)!nlmsg_done(&m, &a);

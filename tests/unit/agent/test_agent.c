@@ -1,182 +1,8 @@
 /* The agent's decisions: an API server of the tests' own on one side, the fake backend on the
  * other. Row numbers are those of src/agent/README.md. */
-#include <stdio.h>
-
-#include "agent/agent.h"
-#include "agent/status_server.h"
-#include "api_world.h"
-#include "base/time.h"
-#include "dataplane/fake.h"
-
-enum { TURNS_MAX = 500 }; /* of 20 ms each, when nothing happens */
-#define SERVICES "/api/v1/services"
-#define SLICES   "/apis/discovery.k8s.io/v1/endpointslices"
-#define NODES    "/api/v1/nodes"
-
-struct world {
-    struct loop *loop;
-    struct api_world api;
-    struct kube_client *client;
-    struct dataplane *backend;
-    struct agent *agent;
-    struct status_server *status;
-    struct http_client *http[2];     /* healthz, metrics */
-    const struct prefix *node_ports; /* where they answer; NULL: everywhere */
-};
-
-/* ---- objects ---- */
-
-/* spec without braces; ports are given by the caller. */
-static void put_service(struct world *w, const char *name, const char *labels, const char *spec)
-{
-    AUTO_CHARS char *text = xasprintf(
-        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{%s}},\"spec\":{%s}}", name,
-        labels, spec);
-    api_change(&w->api, SERVICES, name, text);
-}
-
-#define CLUSTER_IP(ip) "\"clusterIP\":\"" ip "\",\"clusterIPs\":[\"" ip "\"]"
-#define PORT80         "\"ports\":[{\"name\":\"p\",\"port\":80}]"
-
-static void put_slice(struct world *w, const char *service, const char *name, const char *labels,
-                      const char *endpoints)
-{
-    AUTO_CHARS char *text =
-        xasprintf("{\"metadata\":{\"name\":\"%s\",\"namespace\":\"ns\",\"labels\":{"
-                  "\"kubernetes.io/service-name\":\"%s\"%s%s}},\"addressType\":\"IPv4\","
-                  "\"endpoints\":[%s],\"ports\":[{\"name\":\"p\",\"port\":8080}]}",
-                  name, service, *labels ? "," : "", labels, endpoints);
-    api_change(&w->api, SLICES, name, text);
-}
-
-#define EP(ip) "{\"addresses\":[\"" ip "\"],\"nodeName\":\"n2\"}"
-#define EP_ZONE(ip, zone)                                                                          \
-    "{\"addresses\":[\"" ip "\"],\"hints\":{\"forZones\":[{\"name\":\"" zone "\"}]}}"
-
-static void put_node(struct world *w, const char *zone, const char *rest)
-{
-    AUTO_CHARS char *text = xasprintf(
-        "{\"metadata\":{\"name\":\"n1\",\"labels\":{\"topology.kubernetes.io/zone\":\"%s\"}%s",
-        zone, rest);
-    api_change(&w->api, NODES, "n1", text);
-}
-
-#define ALIVE "}}"
-
-/* ---- world ---- */
-
-static void world_begin(struct world *w)
-{
-    *w = (struct world){0};
-    assert_ok(loop_new(&w->loop, NULL));
-    api_up(&w->api, w->loop);
-    put_node(w, "z1", ALIVE);
-    api_change(&w->api, NODES, "n2", "{\"metadata\":{\"name\":\"n2\",\"labels\":{}}}");
-}
-
-static void world_start(struct world *w)
-{
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    static json_t *options;
-    struct agent_options o = {.node_name = "n1",
-                              .external_ips = true,
-                              .node_port_addresses = w->node_ports,
-                              .n_node_port_addresses = w->node_ports != NULL};
-    struct ip ip;
-    kc.port = http_server_port(w->api.server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
-    w->backend = fake_dataplane_new();
-    assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
-    if (!options)
-        options = json_pack("{s:s,s:b}", "node-name", "n1", "external-ips", true);
-    const struct status_options so = {w->agent, "127.0.0.1:0", "127.0.0.1:0", options};
-    assert_ok(status_server_new(w->loop, &so, &w->status, NULL));
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    for (int i = 0; i < 2; i++) {
-        struct http_client_config c = {.ip = ip,
-                                       .host = "127.0.0.1",
-                                       .port = i ? status_server_metrics_port(w->status)
-                                                 : status_server_healthz_port(w->status)};
-        w->http[i] = http_client_new(w->loop, &c);
-    }
-}
-
-static void world_end(struct world *w)
-{
-    http_client_free(w->http[0]);
-    http_client_free(w->http[1]);
-    status_server_free(w->status);
-    agent_free(w->agent);
-    kube_client_free(w->client);
-    api_down(&w->api);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
-}
-
-static void assert_frontends(struct world *w, const char *want)
-{
-    AUTO_DONE(buf) struct buf b = {0};
-    for (int turns = 0; turns < TURNS_MAX && (!turns || !streq(buf_cstr(&b), want)); turns++) {
-        loop_turn(w->loop, 20);
-        buf_clear(&b);
-        w->backend->ops->dump(w->backend, &b);
-    }
-    assert_string_equal(buf_cstr(&b), want);
-}
-
-static struct agent_stats stats(struct world *w)
-{
-    struct agent_stats s;
-    agent_get_stats(w->agent, &s);
-    return s;
-}
-
-static uint64_t transactions(struct world *w)
-{
-    struct dataplane_counters c;
-    w->backend->ops->counters(w->backend, &c);
-    return c.transactions;
-}
-
-/* Turns until the condition holds; a macro, so that a failure names it. */
-#define assert_until(w, condition)                                                                 \
-    do {                                                                                           \
-        for (int turns_ = 0; !(condition) && turns_ < TURNS_MAX; turns_++)                         \
-            loop_turn((w)->loop, 20);                                                              \
-        assert_true(condition);                                                                    \
-    } while (0)
-
-struct answer {
-    bool done;
-    int status;
-    struct buf body;
-};
-
-static void on_answer(struct http_call *call, int code, const char *text, void *user)
-{
-    struct answer *a = user;
-    (void)text;
-    a->done = true;
-    a->status = code < 0 ? code : http_call_status(call);
-    buf_add_str(&a->body, http_call_body(call));
-}
-
-static int ask(struct world *w, bool metrics, const char *path, struct buf *ret)
-{
-    static const struct http_call_ops ops = {.on_done = on_answer};
-    struct http_request r = {.method = "GET", .target = path};
-    struct answer a = {0};
-    http_call_start(w->http[metrics], &r, &ops, &a);
-    assert_until(w, a.done);
-    buf_clear(ret);
-    buf_add_str(ret, buf_str(&a.body));
-    buf_done(&a.body);
-    return a.status;
-}
+#include "agent_world.h"
 
 /* ---- rows ---- */
-
-#define LINE(ip, ep) "2 " ip " 6/80 policy 1: " ep " 8080\n"
 
 static void test_row_2_selectors_live(void **state)
 {
@@ -470,11 +296,6 @@ static void test_row_32_zone_of_the_node_changes(void **state)
     world_end(&w);
 }
 
-static bool says(const struct buf *b, const char *words)
-{
-    return strstr(buf_cstr((struct buf *)(uintptr_t)b), words);
-}
-
 static void test_row_42_health_of_node_and_kernel(void **state)
 {
     struct world w;
@@ -597,7 +418,8 @@ static void test_row_43_metrics_and_proxy_mode(void **state)
     assert_true(says(&b, "\nnode-name=n1\nexternal-ips=true\n"));
     assert_int_equal(ask(&w, true, "/configz", &b), 200);
     assert_string_equal(buf_cstr(&b),
-                        "{\"fairlead-agent\":{\"node-name\":\"n1\",\"external-ips\":true}}");
+                        "{\"kubeproxy.config.k8s.io\":{\"mode\":\"nftables\"},"
+                        "\"fairlead-agent\":{\"node-name\":\"n1\",\"external-ips\":true}}");
     assert_int_equal(ask(&w, true, "/else", &b), 404);
     assert_int_equal(ask(&w, true, "/livez", &b), 404);
     world_end(&w);
@@ -631,6 +453,8 @@ static void test_row_44_metrics(void **state)
         "kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family=\"IPv6\"} 0",
         "kubeproxy_proxy_healthz_total{code=\"200\"} 1",
         "kubeproxy_proxy_livez_total{code=\"503\"} 0",
+        "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total{ip_family=\"IPv6\"} 0",
+        "kubeproxy_network_programming_duration_seconds_count{ip_family=\"IPv4\"} 0",
         "fairlead_agent_services 3",
         "fairlead_agent_affinity_clients_forgotten_total{ip_family=\"IPv4\"} 0",
         "# TYPE fairlead_agent_odd_total counter"};
@@ -755,6 +579,56 @@ static void test_row_41_health_only_where_node_ports_are(void **state)
         assert_int_equal(ask_port(&w, port, &b) < 0, i > 0);
         world_end(&w);
     }
+}
+
+static void test_row_47_an_event_tells_of_what_others_changed(void **state)
+{
+    struct world w;
+    AUTO_DONE(buf) struct buf b = {0};
+    (void)state;
+    world_begin(&w);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_null(strstr(buf_cstr(&w.api.posted), "ServiceRulesRestored"));
+    fake_dataplane_tamper(w.backend);
+    assert_until(&w, strstr(buf_cstr(&w.api.posted), "ServiceRulesRestored"));
+    assert_non_null(strstr(buf_cstr(&w.api.posted), "\"kind\":\"Node\""));
+    assert_non_null(strstr(buf_cstr(&w.api.posted), "elements of the nftables table fairlead"));
+    assert_int_equal(stats(&w).dataplane.repairs, 1);
+    /* The next one is put back too, but not in the same second. */
+    uint64_t start = time_mono_ms();
+    fake_dataplane_tamper(w.backend);
+    assert_until(&w, stats(&w).dataplane.repairs == 2);
+    assert_true(time_mono_ms() - start >= 500);
+    ask(&w, true, "/metrics", &b);
+    assert_non_null(
+        strstr(buf_cstr(&b), "\nfairlead_agent_foreign_changes_total{kind=\"element\"} 2\n"));
+    world_end(&w);
+}
+
+/* bindAddressHardFail: a port that is taken ends the program; else it goes on without. */
+static void test_row_45_a_port_that_is_taken(void **state)
+{
+    struct world w;
+    struct http_server *taken;
+    struct status_server *status;
+    struct err err = {0};
+    (void)state;
+    world_begin(&w);
+    world_start(&w);
+    AUTO_CHARS char *address = xasprintf("[::]:%u", free_port(&w, &taken));
+    struct status_options so = {.agent = w.agent, .metrics_address = address, .hard_fail = true};
+    assert_int_equal(status_server_new(w.loop, &so, &status, &err), -EADDRINUSE);
+    assert_true(strstr(err_text(&err), address) != NULL);
+    so.hard_fail = false;
+    assert_ok(status_server_new(w.loop, &so, &status, &err));
+    assert_int_equal(status_server_metrics_port(status), 0);
+    status_server_free(status);
+    so.metrics_address = "[::1]";
+    assert_int_equal(status_server_new(w.loop, &so, &status, &err), -EINVAL);
+    http_server_free(taken);
+    world_end(&w);
 }
 
 /* No interval: a change goes at once, and what comes while one is under way is the next one. */
@@ -914,6 +788,8 @@ int main(void)
         cmocka_unit_test(test_row_44_metrics),
         cmocka_unit_test(test_row_41_health_check_node_port),
         cmocka_unit_test(test_row_41_health_only_where_node_ports_are),
+        cmocka_unit_test(test_row_47_an_event_tells_of_what_others_changed),
+        cmocka_unit_test(test_row_45_a_port_that_is_taken),
         cmocka_unit_test(test_row_46_one_sync_at_a_time),
         cmocka_unit_test(test_dump),
         cmocka_unit_test(test_row_46_failure_is_tried_again),

@@ -344,6 +344,162 @@ static void test_deleted_table_is_repaired(void **state)
     d->ops->free(d);
 }
 
+/* ---- what others do to the table of a running agent ---- */
+
+/* Everything that may be listed, without handles and counters: an element a line, sorted, since the
+ * kernel's own order is by chance. */
+static void listing(struct buf *out)
+{
+    char line[512];
+    FILE *p = popen("nft -s list ruleset 2>&1 | sed 's/elements = {//; s/, */\\n/g' |"
+                    " sed 's/^[ \\t]*//; s/[ \\t}]*$//' | sort",
+                    "r");
+    assert_non_null(p);
+    buf_clear(out);
+    while (fgets(line, sizeof(line), p))
+        buf_add_cstr(out, line);
+    pclose(p);
+}
+
+static struct dataplane *tampered_world(struct frontend f[4], struct dataplane_endpoint *e)
+{
+    static const struct prefix office = {{AF_INET, {192, 0, 2}}, 24};
+    static const struct address_change lists[2] = {
+        {.list = DATAPLANE_CLUSTER_IPS, .ip = {AF_INET, {10, 96, 0, 40}}},
+        {.list = DATAPLANE_LOCAL_ENDPOINTS, .ip = {AF_INET, {10, 244, 1, 1}}}};
+    struct dataplane *d = backend_open();
+    struct err err = {0};
+    endpoints_fill(e, 1, 3);
+    for (int i = 0; i < 3; i++)
+        f[i] = (struct frontend){.key = key_v4((uint8_t)(40 + i), 80),
+                                 .policy = DATAPLANE_CLUSTER,
+                                 .endpoints = e,
+                                 .n_endpoints = 3};
+    f[1].affinity_s = 77;
+    f[1].affinity_group = f[1].key;
+    f[2].policy = DATAPLANE_EXTERNAL_LOCAL;
+    f[2].local = e;
+    f[2].n_local = 2;
+    f[2].restricted = true;
+    f[2].sources = &office;
+    f[2].n_sources = 1;
+    f[3] = f[0];
+    f[3].key = (struct frontend_key){
+        .family = AF_INET, .node_port = 1, .proto = IPPROTO_TCP, .port = 30040};
+    struct dataplane_delta delta = {
+        .full = true, .frontends = f, .n_frontends = 4, .addresses = lists, .n_addresses = 2};
+    if (d->ops->apply(d, &delta, &err) < 0)
+        fail_msg("%s", err_text(&err));
+    d->ops->settle(d);
+    return d;
+}
+
+/* What somebody does, in words of nft(8); what he leaves behind must be what was there before. */
+static const char *const tamperings[] = {
+    "delete element ip fairlead services { 10.96.0.40 . tcp . 80 }",
+    "delete element ip fairlead endpoints { 10.96.0.40 . tcp . 80 . 1 }",
+    "add element ip fairlead endpoints { 10.96.0.40 . tcp . 80 . 3 : 1.2.3.4 . 5 }",
+    "add element ip fairlead services { 10.9.9.9 . tcp . 80 : 0x00010001 }",
+    "delete element ip fairlead endpoints { 10.96.0.40 . tcp . 80 . 0 };"
+    "add element ip fairlead endpoints { 10.96.0.40 . tcp . 80 . 0 : 1.2.3.4 . 5 }",
+    "delete element ip fairlead local-services { 10.96.0.42 . tcp . 80 }",
+    "delete element ip fairlead node-ports { tcp . 30040 }",
+    "delete element ip fairlead cluster-ips { 10.96.0.40 }",
+    "add element ip fairlead local-endpoints { 1.2.3.4 . 1.2.3.4 }",
+    "delete element ip fairlead source-ranges { 10.96.0.42 . tcp . 80 . 192.0.2.0/24 }",
+    "add element ip fairlead source-ranges { 10.96.0.42 . tcp . 80 . 198.51.100.0/24 }",
+    "delete element ip fairlead affinity { 10.96.0.41 . tcp . 80 }",
+    "flush map ip fairlead numbers",
+    "flush map ip fairlead pinned",
+    "flush map ip fairlead seconds",
+    "flush map ip fairlead endpoints",
+    "flush map ip fairlead counts",
+    "flush map ip fairlead policies",
+    "delete element ip fairlead policies { 0x00010000 };"
+    "add element ip fairlead policies { 0x00010000 : jump policy-external }",
+    "flush chain ip fairlead dispatch",
+    "flush chain ip fairlead endpoints-3",
+    "flush chain ip6 fairlead nat-prerouting",
+    "insert rule ip fairlead service drop",
+    "add rule ip fairlead timeout-1 drop",
+    "flush table ip fairlead",
+    "chain ip fairlead filter-forward { policy drop; }",
+    "add table ip fairlead { flags dormant; }",
+    "add chain ip fairlead theirs { type filter hook forward priority 5; policy drop; }",
+    "add set ip fairlead their-set { type ipv4_addr; };"
+    "add chain ip fairlead theirs; add chain ip fairlead theirs2;"
+    "add rule ip fairlead theirs2 ip saddr @their-set jump theirs;"
+    "add rule ip fairlead dispatch jump theirs2",
+    "add map ip fairlead their-map { type mark : verdict; }; add chain ip fairlead theirs;"
+    "add element ip fairlead their-map { 1 : jump theirs };"
+    "add element ip fairlead counts { 0x00000063 : jump theirs }",
+    "flush table ip fairlead; flush map ip fairlead counts; delete map ip fairlead endpoints;"
+    "delete chain ip fairlead endpoints-3",
+};
+
+static void test_row_47_what_others_change_is_put_back(void **state)
+{
+    (void)state;
+    struct frontend f[4];
+    struct dataplane_endpoint e[3];
+    struct buf before = {0}, after = {0};
+    if (system("command -v nft >/dev/null") != 0)
+        skip();
+    struct dataplane *d = tampered_world(f, e);
+    struct pollfd watch = {.fd = d->ops->watch_fd(d), .events = POLLIN};
+    listing(&before);
+    for (size_t i = 0; i < ARRAY_LEN(tamperings); i++) {
+        struct err err = {0};
+        struct dataplane_counters was, now;
+        AUTO_CHARS char *command = xasprintf("nft '%s'", tamperings[i]);
+        d->ops->counters(d, &was);
+        if (system(command) != 0)
+            fail_msg("nft does not take: %s", tamperings[i]);
+        listing(&after);
+        if (streq(buf_cstr(&before), buf_cstr(&after)))
+            fail_msg("changes nothing: %s", tamperings[i]);
+        assert_int_equal(poll(&watch, 1, 1000), 1);
+        if (d->ops->repair(d, &err) != 1)
+            fail_msg("not repaired (%s): %s", err_text(&err), tamperings[i]);
+        listing(&after);
+        if (!streq(buf_cstr(&before), buf_cstr(&after))) {
+            print_error("%s\n---\n%s", buf_cstr(&before), buf_cstr(&after));
+            fail_msg("not as before: %s", tamperings[i]);
+        }
+        d->ops->counters(d, &now);
+        assert_int_equal(now.repairs, was.repairs + 1);
+        assert_int_equal(now.failures, was.failures);
+        assert_int_equal(poll(&watch, 1, 0), 0);
+    }
+    buf_done(&before);
+    buf_done(&after);
+    apply(d, true, NULL, 0);
+    d->ops->free(d);
+}
+
+/* Of no concern: other tables, and what packets or people write into the clients of affinity. */
+static void test_changes_of_others_that_are_none_of_ours(void **state)
+{
+    (void)state;
+    struct frontend f[4];
+    struct dataplane_endpoint e[3];
+    struct dataplane_counters was, now;
+    struct err err = {0};
+    struct dataplane *d = tampered_world(f, e);
+    d->ops->counters(d, &was);
+    if (system("nft 'add table ip other; add chain ip other fairlead;"
+               "add set ip other services { type ipv4_addr; };"
+               "add element ip other services { 1.2.3.4 }; delete table ip other;"
+               "add element ip fairlead clients { 0x10004000 . 1.2.3.4 : 0x10004001 }'") != 0)
+        skip();
+    assert_int_equal(d->ops->repair(d, &err), 0);
+    d->ops->counters(d, &now);
+    assert_int_equal(now.transactions, was.transactions);
+    assert_int_equal(now.foreign[4], was.foreign[4] + 1);
+    apply(d, true, NULL, 0);
+    d->ops->free(d);
+}
+
 static void test_one_change_is_one_transaction(void **state)
 {
     (void)state;
@@ -396,6 +552,8 @@ int main(void)
         cmocka_unit_test(test_rows_22_47_local_endpoints_are_taken_over),
         cmocka_unit_test(test_rows_21_47_source_ranges_are_taken_over),
         cmocka_unit_test(test_deleted_table_is_repaired),
+        cmocka_unit_test(test_row_47_what_others_change_is_put_back),
+        cmocka_unit_test(test_changes_of_others_that_are_none_of_ours),
         cmocka_unit_test(test_one_change_is_one_transaction),
         cmocka_unit_test(test_classes_are_collected),
     };
