@@ -6,6 +6,7 @@
 
 #include "base/program.h"
 #include "control/authority.h"
+#include "control/balancer_addresses.h"
 #include "control/certificate_service.h"
 #include "control/control.h"
 #include "control/debug_server.h"
@@ -26,6 +27,7 @@ struct settings {
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
     const char *injection, *trust_domain;
+    struct balancer_addresses_options balancer; /* namespace_ NULL: nobody is given addresses */
     uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
@@ -98,6 +100,7 @@ struct parts {
     struct xds_service *xds;
     struct debug_server *debug;
     struct ingress_status *status; /* NULL: nobody's is written */
+    struct balancer_addresses *balancer;
     struct leader *leader;         /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
@@ -134,6 +137,8 @@ static void on_leads(bool leads, void *user)
     log_info(leads ? "leading: status is written here" : "not leading any more");
     if (p->status)
         ingress_status_set_leads(p->status, leads);
+    if (p->balancer)
+        balancer_addresses_set_leads(p->balancer, leads);
     control_set_leads(p->control, leads);
 }
 
@@ -182,7 +187,11 @@ static int start(struct settings *s, const struct kube_config *config,
             on_issue, p);
     if (s->publish)
         p->status = ingress_status_new(p->client, p->control, s->publish);
-    if (s->publish || o->allocates)
+    s->balancer.host = o->host;
+    if (s->balancer.namespace_)
+        p->balancer = balancer_addresses_new(p->client, &s->balancer);
+    debug_server_set_balancer(p->debug, p->balancer);
+    if (s->publish || o->allocates || p->balancer)
         p->leader = leader_new(p->client, ns, "fairlead-control-leader",
                                o->host ? o->host : "fairlead-control", on_leads, p);
     return 0;
@@ -233,6 +242,7 @@ static int run(struct settings *s, json_t *labels)
     debug_server_free(p.debug);
     leader_free(p.leader);
     ingress_status_free(p.status);
+    balancer_addresses_free(p.balancer);
     authority_free(p.authority);
     injector_free(p.injector);
     xds_service_free(p.xds);
@@ -380,6 +390,13 @@ int main(int argc, char **argv)
          false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
+        {"address-pool-namespace", 0, ARG_STRING, &s.balancer.namespace_, "NAME",
+         "where IPAddressPools are, of which Services of type LoadBalancer get their addresses "
+         "(default: nobody is given any)",
+         0, 0, false},
+        {"load-balancer-class", 0, ARG_STRING, &s.balancer.class_, "NAME",
+         "of the Services that are given addresses (default: those without loadBalancerClass)", 0,
+         0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
          "where the Lease of the leader and our own Secret are (default: our own namespace)", 0, 0,
          false},
