@@ -238,7 +238,8 @@ bool control_is_synced(const struct control *c)
     return c->services && c->slices && c->ingresses && c->classes && c->secrets &&
            informer_synced(c->services) && informer_synced(c->slices) &&
            informer_synced(c->ingresses) && informer_synced(c->classes) &&
-           informer_synced(c->secrets) && ingress_config_synced(c->config);
+           informer_synced(c->secrets) && ingress_config_synced(c->config) &&
+           network_watch_synced(c->network) && cluster_watch_settled(c->others);
 }
 
 static void work_services(struct control *c)
@@ -328,6 +329,8 @@ static void work(void *user)
     if (c->telemetry_changed)
         mesh_providers_changed(c->mesh);
     c->telemetry_changed = false;
+    if (gateway_routes_take_passage_change(c->gateways))
+        gateway_set_passages(c->gateway, c->gateways);
     work_services(c);
     bool done = work_hosts(c);
     if (done && !c->stats.synced && !named_objects_synced(c->named))
@@ -345,12 +348,22 @@ static void work(void *user)
 
 /* ---- what is watched ---- */
 
+/* Which networks clusters are on, or which gateways lead to them. */
+static void on_clusters(void *user)
+{
+    struct control *c = user;
+    mesh_clusters_changed(c->mesh);
+    work_soon(c);
+}
+
 static void on_service(json_t *object, void *user)
 {
     struct control *c = user;
     struct service_object *s = service_object_decode(object);
     if (!s)
         return;
+    if (clusters_put_gateway(c->clusters, 0, str_from(s->key), object))
+        on_clusters(c);
     service_join_add_service(c->join, &s);
     work_soon(c);
 }
@@ -359,6 +372,8 @@ static void on_service_gone(struct str key, json_t *object, void *user)
 {
     struct control *c = user;
     (void)object;
+    if (clusters_put_gateway(c->clusters, 0, key, NULL))
+        on_clusters(c);
     service_join_remove_service(c->join, key);
     work_soon(c);
 }
@@ -551,6 +566,36 @@ static void on_pod(const struct workload *pod, void *user)
         work_soon(c);
 }
 
+static void on_remote_pod(uint16_t cluster, const struct workload *pod, void *user)
+{
+    struct control *c = user;
+    mesh_remote_pod_changed(c->mesh, cluster, pod);
+    work_soon(c);
+}
+
+static void on_network(const char *network, void *user)
+{
+    struct control *c = user;
+    if (clusters_set_network(c->clusters, 0, network))
+        on_clusters(c);
+    work_soon(c);
+}
+
+/* Those that are of the mesh with ours. */
+static void watch_clusters(struct control *c)
+{
+    c->remote = (struct remote_cluster_options){.loop = kube_client_loop(c->client),
+                                                .join = c->join,
+                                                .clusters = c->clusters,
+                                                .root_namespace = c->options->root_namespace,
+                                                .on_change = on_synced,
+                                                .on_clusters = on_clusters,
+                                                .on_pod = on_remote_pod,
+                                                .user = c};
+    c->network = network_watch_new(c->client, c->options->root_namespace, on_network, c);
+    c->others = cluster_watch_new(c->client, c->events, &c->remote);
+}
+
 static void on_pods_synced(void *user)
 {
     struct control *c = user;
@@ -669,6 +714,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     }
     c->proxyless = proxyless_new(c->join);
     c->pods = pod_watch_new(client, &pod_ops, c);
+    c->clusters = clusters_new(o->cluster_id, pod_watch_table(c->pods));
     c->authentications =
         authentication_watch_new(client, o->root_namespace, &authentication_ops, c);
     c->authorizations = authorization_policies_new(o->root_namespace);
@@ -689,6 +735,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                      .telemetries = c->telemetries,
                                      .config = mesh_config_watch_get(c->mesh_config),
                                      .keys = c->keys,
+                                     .clusters = c->clusters,
                                      .objects = gateway_auth_objects(c->gateway)};
     c->mesh = mesh_new(c->join, &peers);
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
@@ -718,6 +765,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
         on_credential_finding, c});
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
+    watch_clusters(c);
     watch_all(c);
     *ret = c;
     return 0;
@@ -727,6 +775,8 @@ void control_free(struct control *c)
 {
     if (!c)
         return;
+    cluster_watch_free(c->others);
+    network_watch_free(c->network);
     loop_call_cancel(&c->work);
     informer_free(c->services);
     informer_free(c->slices);
@@ -742,6 +792,7 @@ void control_free(struct control *c)
     mesh_free(c->mesh);
     service_entries_free(c->entries);
     entry_status_free(c->addresses);
+    clusters_free(c->clusters);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);
     selected_objects_free(c->authorizations);
@@ -817,4 +868,9 @@ bool control_next_bad_certificate(const struct control *c, size_t *at, const str
         return false;
     *ret = value;
     return true;
+}
+
+json_t *control_describe_clusters(const struct control *c)
+{
+    return cluster_watch_describe(c->others);
 }

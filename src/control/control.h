@@ -18,6 +18,7 @@ struct control_options {
     bool registry_only;         /* of sidecars: what is for no Service goes nowhere */
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */
+    const char *cluster_id;     /* what our own cluster is called in the mesh */
     const char *root_namespace; /* what is said there of peers holds for the whole mesh */
     struct ingress_options ingress;
     struct gateway_options gateway;
@@ -62,6 +63,8 @@ void control_get_stats(const struct control *c, struct control_stats *ret);
 struct gateway *control_gateway(const struct control *c);
 const struct service_join *control_join(const struct control *c);
 const struct ingress_routes *control_routes(const struct control *c);
+/* Other clusters of the mesh, as cluster_watch_describe(). */
+json_t *control_describe_clusters(const struct control *c);
 /* for (size_t at = 0; control_next_host(c, &at, &h);) : what is served; in no order, borrowed. */
 bool control_next_host(const struct control *c, size_t *at, const struct route_host **ret);
 /* The same of certificates whose last form cannot be used: what is wrong with each. */

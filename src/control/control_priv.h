@@ -2,6 +2,7 @@
 /* The control plane from within: control.c, and control_nodes.c, which tells proxies apart. */
 
 #include "control/authentication_watch.h"
+#include "control/cluster_watch.h"
 #include "control/control.h"
 #include "control/credential_watch.h"
 #include "control/istio_watch.h"
@@ -9,6 +10,7 @@
 #include "control/mesh.h"
 #include "control/mesh_config_watch.h"
 #include "control/named_objects.h"
+#include "control/network_watch.h"
 #include "control/pod_watch.h"
 #include "control/proxyless.h"
 #include "kube/event_recorder.h"
@@ -27,6 +29,10 @@ struct control {
     struct credential_watch *credentials;
     struct proxyless *proxyless;
     struct pod_watch *pods;
+    struct clusters *clusters;
+    struct remote_cluster_options remote;
+    struct cluster_watch *others;  /* of the mesh */
+    struct network_watch *network; /* our own */
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;

@@ -622,6 +622,7 @@ void gateway_flush(struct gateway *g)
         if (g->sets[peer])
             flush_listeners(g, peer);
     g->routes_changed = g->listeners_changed = false;
+    gateway_passage_flush(g->passage);
 }
 
 int gateway_new(const struct gateway_options *o, const struct service_join *join,
@@ -630,6 +631,8 @@ int gateway_new(const struct gateway_options *o, const struct service_join *join
     struct gateway *g = NEW(struct gateway);
     g->options = o;
     g->join = join;
+    g->passage_options = (struct gateway_passage_options){o->address, join};
+    g->passage = gateway_passage_new(&g->passage_options);
     g->sets[TRANSLATE_OURS] = xds_set_new();
     g->routes_changed = g->listeners_changed = true;
     int r = make_default_secret(g, reterr);
@@ -651,6 +654,7 @@ void gateway_free(struct gateway *g)
     size_t at = 0;
     if (!g)
         return;
+    gateway_passage_free(g->passage);
     while (g->hosts.n) {
         AUTO_CHARS char *name = xstrdup(g->hosts.v[g->hosts.n - 1]->name);
         route_host_unref(gateway_put_host(g, name, NULL));
@@ -709,8 +713,11 @@ static void make_set(struct gateway *g, enum translate_peer peer)
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }
     leave_out(g, peer);
-    if (peer == TRANSLATE_MESHED)
+    if (peer == TRANSLATE_MESHED) {
         gateway_put_meshed_all(g);
+        gateway_passage_begin(g->passage, &g->mesh, g->sets[peer]);
+        gateway_passage_flush(g->passage);
+    }
     VEC_FOREACH (h, &g->hosts)
         pack_for(g, *h, peer);
     VEC_FOREACH (e, &g->errors)

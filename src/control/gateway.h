@@ -37,6 +37,9 @@ void gateway_set_config(struct gateway *g, const struct ingress_settings *settin
 /* Ports that go to a Service without being understood: as the Services are now. */
 void gateway_put_streams(struct gateway *g, const struct stream_services *s);
 void gateway_service_changed(struct gateway *g, const char *key);
+/* Which hosts are passed on to from other networks. */
+struct gateway_routes;
+void gateway_set_passages(struct gateway *g, const struct gateway_routes *from);
 /* key: namespace/name. Empty texts: it has gone. -EINVAL: not a certificate with its key; what was
  * there stays. */
 int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,

@@ -24,15 +24,28 @@ void gateway_drop(struct gateway *g, enum xds_resource type, struct str name)
 
 /* ---- clusters and endpoints ---- */
 
-/* Those of the mesh are marked; who does not know of it does not look at that. */
+/* Those of the mesh are marked; who does not know of it does not look at that. Who has no identity
+ * of its own calls nobody in other clusters. */
 static void put_endpoints(struct gateway *g, const char *service, struct served_port p)
 {
     const struct joined_service *s = service_join_find(g->join, service);
-    struct mesh_found found = {.peers = &g->mesh.peers};
-    gateway_put(g, g->mesh.peers.pods && !p.to_service
-                       ? mesh_found_endpoints(&found, service, p.port, NULL, s, NULL)
-                       : translate_endpoints(service, p.port, p.to_service, s));
+    struct mesh_found found = {.peers = &g->mesh.peers, .own_cluster = true};
+    if (!g->mesh.peers.pods || p.to_service) {
+        gateway_put(g, translate_endpoints(service, p.port, p.to_service, s));
+        return;
+    }
+    struct xds_entry *e = mesh_found_endpoints(&found, service, p.port, NULL, s, NULL);
     mesh_found_done(&found);
+    for (unsigned peer = 0; peer < TRANSLATE_PEERS; peer++)
+        if (g->sets[peer] && peer != TRANSLATE_MESHED)
+            xds_set_put(g->sets[peer], xds_entry_ref(e));
+    if (g->sets[TRANSLATE_MESHED]) {
+        struct mesh_found all = {.peers = &g->mesh.peers};
+        xds_set_put(g->sets[TRANSLATE_MESHED],
+                    mesh_found_endpoints(&all, service, p.port, NULL, s, NULL));
+        mesh_found_done(&all);
+    }
+    xds_entry_unref(e);
 }
 
 static struct served *served_of(struct gateway *g, const char *service)
@@ -293,6 +306,8 @@ void gateway_put_meshed_all(struct gateway *g)
     for (size_t at = 0; map_next(&g->served, &at, &key, &p);) {
         struct served *s = p;
         AUTO_CHARS char *service = str_dup(key);
+        for (size_t i = 0; i < s->ports.n; i++)
+            put_endpoints(g, service, s->ports.v[i]);
         for (size_t i = 0; i < s->clusters.n; i++)
             put_meshed(g, service, &s->clusters.v[i]);
     }
@@ -305,4 +320,10 @@ void gateway_service_changed(struct gateway *g, const char *key)
         put_endpoints(g, key, s->ports.v[i]);
     for (size_t i = 0; s && i < s->clusters.n; i++)
         put_meshed(g, key, &s->clusters.v[i]);
+    gateway_passage_service_changed(g->passage, key);
+}
+
+void gateway_set_passages(struct gateway *g, const struct gateway_routes *from)
+{
+    gateway_passage_set_hosts(g->passage, from);
 }

@@ -68,13 +68,13 @@ bool gateway_mesh_make(const struct gateway_mesh *m, const struct gateway_mesh_b
 {
     const struct mesh_client client = {.ns = str_from(m->ns), .pods = m->peers.pods};
     const struct service_port port = port_of(s, b->port);
-    struct mesh_found found = {.peers = &m->peers};
+    struct mesh_found found = {.peers = &m->peers, .own_cluster = peer != TRANSLATE_MESHED};
     struct destination d = {0};
     *ret = (struct gateway_mesh_made){0};
     if (m->rules)
         mesh_rules_destination(m->rules, &client, b->service, &d);
     const struct destination_subset *subset = b->subset ? destination_find(&d, b->subset) : NULL;
-    const struct translate_subset of = {b->subset, subset ? subset->labels : NULL};
+    const struct mesh_subset of = {b->subset, subset ? subset->labels : NULL};
     if (b->subset && !subset) {
         destination_done(&d);
         return false;

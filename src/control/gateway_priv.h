@@ -4,6 +4,7 @@
 
 #include "base/vec.h"
 #include "control/gateway.h"
+#include "control/gateway_passage.h"
 
 /* Ports of a Service whose endpoints are served. */
 struct served_port {
@@ -49,6 +50,8 @@ struct gateway {
     const struct gateway_options *options;
     const struct service_join *join;
     struct gateway_mesh mesh;
+    struct gateway_passage_options passage_options;
+    struct gateway_passage *passage;       /* for other networks */
     struct xds_set *sets[TRANSLATE_PEERS]; /* NULL: no proxy of the kind has asked yet */
     VEC(struct route_host *) hosts;        /* by name */
     VEC(struct error_host) errors;         /* by name */
@@ -78,5 +81,5 @@ void gateway_use_backend(struct gateway *g, const struct route_backend *to,
                          const struct route_upstream *up);
 void gateway_stop_using_backend(struct gateway *g, const struct route_backend *to,
                                 const struct route_upstream *up);
-/* Of all Services that are served. */
+/* Of all Services that are served: endpoints, and clusters of the mesh. */
 void gateway_put_meshed_all(struct gateway *g);

@@ -26,7 +26,7 @@ struct settings {
     const char *controllers_text, *class_name, *configmap, *tcp_services, *udp_services;
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
-    const char *injection, *trust_domain;
+    const char *injection, *trust_domain, *cluster_id;
     struct balancer_addresses_options balancer; /* namespace_ NULL: nobody is given addresses */
     uint64_t lifetime_ms;
     struct inject_options inject;
@@ -206,6 +206,7 @@ static int run(struct settings *s, json_t *labels)
     char host[256] = "";
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
+                                .cluster_id = s->cluster_id,
                                 .gateway_labels = labels,
                                 .allocates = s->injection != NULL,
                                 .mesh_config = s->mesh_config,
@@ -309,6 +310,7 @@ static struct settings default_settings(void)
                              .accounts_text = "fairlead-system/fairlead-gateway",
                              .labels_text = "app=fairlead-gateway,istio=ingressgateway",
                              .trust_domain = "cluster.local",
+                             .cluster_id = "Kubernetes",
                              .outbound = "ALLOW_ANY",
                              .lifetime_ms = 24 * 3600 * 1000,
                              .http_port = 8080,
@@ -342,6 +344,8 @@ int main(int argc, char **argv)
          0, 0, false},
         {"mesh-config", 0, ARG_STRING, &s.mesh_config, "NAMESPACE/NAME",
          "the ConfigMap with Istio's mesh config (default istio-system/istio)", 0, 0, false},
+        {"cluster-id", 0, ARG_STRING, &s.cluster_id, "NAME",
+         "what our cluster is called in a mesh of several (default Kubernetes)", 0, 0, false},
         {"outbound-traffic-policy", 0, ARG_STRING, &s.outbound, "POLICY",
          "what pods of the mesh may call that is no Service: ALLOW_ANY or REGISTRY_ONLY, nothing: "
          "502 (default ALLOW_ANY)",

@@ -198,6 +198,14 @@ static void put_address(struct mesh *m, const struct ip *ip)
         xds_set_remove(m->base, XDS_WORKLOAD, str_from(translate_mesh_workload_name(ip, name)));
 }
 
+static void put_addresses_of(struct mesh *m, const struct workloads *pods)
+{
+    const struct workload *pod;
+    for (size_t at = 0; workloads_next(pods, &at, &pod);)
+        for (uint8_t i = 0; i < pod->n_ips; i++)
+            put_address(m, &pod->ips[i]);
+}
+
 /* ---- what a workload knows ---- */
 
 static const struct sidecar_scope *sidecar_of(const struct mesh *m, const struct mesh_workload *w)
@@ -356,12 +364,39 @@ static void find_view(struct mesh *m, struct mesh_workload *w)
     retell_workload(m, w);
 }
 
+/* Services that it is behind. */
+static void mark_services_of(struct mesh *m, uint16_t cluster, const struct workload *pod)
+{
+    const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
+    struct str key;
+    for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
+        AUTO_CHARS char *text = str_dup(key);
+        struct joined_service *s = service_join_find(m->join, text);
+        for (uint8_t i = 0; s && i < pod->n_ips; i++)
+            if (joined_service_has_ip(s, cluster, &pod->ips[i]))
+                service_join_mark(m->join, s);
+    }
+}
+
+void mesh_remote_pod_changed(struct mesh *m, uint16_t cluster, const struct workload *pod)
+{
+    for (uint8_t i = 0; m->set && i < pod->n_ips; i++)
+        put_address(m, &pod->ips[i]);
+    mark_services_of(m, cluster, pod);
+}
+
+void mesh_clusters_changed(struct mesh *m)
+{
+    for (size_t n = 0; m->set && n < m->peers.clusters->v.n; n++)
+        if (m->peers.clusters->v.v[n])
+            put_addresses_of(m, m->peers.clusters->v.v[n]->pods);
+    service_join_mark_all(m->join);
+}
+
 void mesh_pod_changed(struct mesh *m, const struct workload *pod)
 {
     for (uint8_t i = 0; m->set && i < pod->n_ips; i++)
         put_address(m, &pod->ips[i]);
-    const struct mesh_namespace *ns = map_find(&m->namespaces, workload_namespace(pod));
-    struct str key;
     for (uint8_t i = 0; i < pod->n_ips; i++)
         for (struct mesh_workload *w = map_find(&m->by_ip, mesh_ip_key(&pod->ips[i])); w;
              w = w->twin) {
@@ -370,13 +405,7 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
             if (find_told_to(m, w))
                 retell_workload(m, w);
         }
-    for (size_t at = 0; ns && pod->n_ips && map_next(&ns->services, &at, &key, NULL);) {
-        AUTO_CHARS char *text = str_dup(key);
-        struct joined_service *s = service_join_find(m->join, text);
-        for (uint8_t i = 0; s && i < pod->n_ips; i++)
-            if (joined_service_has_ip(s, &pod->ips[i]))
-                service_join_mark(m->join, s);
-    }
+    mark_services_of(m, 0, pod);
     for (uint8_t i = 0; i < pod->n_ips; i++) { /* what holds for it may be something else */
         struct mesh_workload *w = map_find(&m->by_ip, mesh_ip_key(&pod->ips[i]));
         for (; w; w = w->twin)
@@ -418,7 +447,6 @@ void mesh_authentications_changed(struct mesh *m, struct str ns)
 static void make_all(struct mesh *m)
 {
     struct joined_service *s;
-    const struct workload *pod;
     m->base = xds_set_new();
     m->set = xds_set_new_over(m->base);
     m->told = mesh_telemetry_find(&m->peers, m->rules, m->join, STR(""), NULL);
@@ -432,9 +460,10 @@ static void make_all(struct mesh *m)
     for (size_t at = 0; service_join_next(m->join, &at, &s);)
         mesh_service_changed(m, s->key);
     m->making = false;
-    for (size_t at = 0; workloads_next(m->peers.pods, &at, &pod);)
-        for (uint8_t i = 0; i < pod->n_ips; i++)
-            put_address(m, &pod->ips[i]);
+    put_addresses_of(m, m->peers.pods);
+    for (size_t n = 1; m->peers.clusters && n < m->peers.clusters->v.n; n++)
+        if (m->peers.clusters->v.v[n])
+            put_addresses_of(m, m->peers.clusters->v.v[n]->pods);
 }
 
 /* The mesh's own, and what is the same for all. */

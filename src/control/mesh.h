@@ -19,6 +19,10 @@ void mesh_free(struct mesh *m); /* NULL is allowed; no workload is left */
 void mesh_service_changed(struct mesh *m, const char *key);
 /* Marks the Services that it is behind. */
 void mesh_pod_changed(struct mesh *m, const struct workload *pod);
+/* The same of a pod of another cluster. */
+void mesh_remote_pod_changed(struct mesh *m, uint16_t cluster, const struct workload *pod);
+/* Which network a cluster is on, or which gateways lead to it. */
+void mesh_clusters_changed(struct mesh *m);
 /* PeerAuthentications of that namespace have changed. */
 void mesh_authentications_changed(struct mesh *m, struct str ns);
 /* Telemetries have, or the mesh config. */

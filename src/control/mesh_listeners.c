@@ -123,7 +123,7 @@ static void use_headless(struct mesh_listeners *l, struct mesh_uses *now,
     if (!l->registry_only || !s->object->headless)
         return;
     VEC_FOREACH (slice, &s->slices)
-        for (uint32_t k = 0; (*slice)->family && k < (*slice)->n_ports; k++)
+        for (uint32_t k = 0; !(*slice)->cluster && (*slice)->family && k < (*slice)->n_ports; k++)
             for (uint32_t i = 0; i < (*slice)->n_endpoints; i++) {
                 const struct slice_port *p = &(*slice)->ports[k];
                 if (p->port && has_bytes_by(s->object, p->name))

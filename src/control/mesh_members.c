@@ -88,7 +88,8 @@ void mesh_find_members(struct mesh *m, struct mesh_namespace *ns, struct mesh_se
                        const struct joined_service *s, struct mesh_workload *only)
 {
     VEC_FOREACH (slice, &s->slices)
-        for (uint32_t i = 0; (*slice)->family && i < (*slice)->n_endpoints; i++) {
+        for (uint32_t i = 0; !(*slice)->cluster && (*slice)->family && i < (*slice)->n_endpoints;
+             i++) {
             struct ip ip = slice_object_ip(*slice, i);
             if (only && ip_eq(&ip, &only->ip))
                 join_service(m, of, s, *slice, only);

@@ -39,11 +39,12 @@ bool mesh_peers_access(const struct mesh_peers *p, const struct service_join *jo
     return pod;
 }
 
-static void add_identity(struct mesh_found *f, const struct workload *pod)
+static void add_identity(struct mesh_found *f, const struct workloads *pods,
+                         const struct workload *pod)
 {
     AUTO_DONE(buf) struct buf uri = {0};
-    if (ca_identity(f->peers->trust_domain, workload_namespace(pod),
-                    workload_account(f->peers->pods, pod), &uri) < 0 ||
+    if (ca_identity(f->peers->trust_domain, workload_namespace(pod), workload_account(pods, pod),
+                    &uri) < 0 ||
         f->named)
         return;
     VEC_FOREACH (known, &f->uris)
@@ -53,17 +54,19 @@ static void add_identity(struct mesh_found *f, const struct workload *pod)
 }
 
 /* It has a proxy, and nobody has told that to take no TLS. Of another namespace than the Service's
- * nobody is: whoever writes EndpointSlices by hand is not told what becomes of that pod. */
-static bool in_mesh(struct mesh_found *f, const struct workload *pod, uint16_t port)
+ * nobody is: whoever writes EndpointSlices by hand is not told what becomes of that pod. What is
+ * asked of those who call pods of another cluster is said in ours, too. */
+static bool in_mesh(struct mesh_found *f, const struct workloads *pods, const struct workload *pod,
+                    uint16_t port)
 {
     const struct mesh_peers *p = f->peers;
     struct mtls_policy policy;
-    if (pod->host_network || !streq(workload_label(p->pods, pod, TLS_MODE_LABEL), "istio"))
+    if (pod->host_network || !streq(workload_label(pods, pod, TLS_MODE_LABEL), "istio"))
         return false;
-    peer_authentications_find(p->authentications, workload_namespace(pod), p->pods, pod, &policy);
+    peer_authentications_find(p->authentications, workload_namespace(pod), pods, pod, &policy);
     if (mtls_policy_of(&policy, port) == MTLS_DISABLE)
         return false;
-    add_identity(f, pod);
+    add_identity(f, pods, pod);
     return true;
 }
 
@@ -75,50 +78,73 @@ static void add_part(struct buf *b, struct str part)
 }
 
 /* What it is a part of, as metrics name it. */
-static void describe(const struct workloads *w, const struct workload *pod, struct buf *ret)
+static void describe(const struct workloads *w, const struct workload *pod, const char *cluster,
+                     struct buf *ret)
 {
     const char *app = workload_label(w, pod, "app"), *version = workload_label(w, pod, "version");
     add_part(ret, workload_owner(w, pod));
     add_part(ret, workload_namespace(pod));
     add_part(ret, workload_canonical_name(w, pod));
     add_part(ret, workload_canonical_revision(w, pod));
-    add_part(ret, STR(MESH_CLUSTER_ID));
+    add_part(ret, str_from(cluster));
     add_part(ret, str_from(app ? app : ""));
     add_part(ret, str_from(version ? version : ""));
 }
 
-static void look(const struct ip *ip, uint16_t port, struct translate_peer_facts *ret, void *user)
+static struct translate_peers peers_of(struct mesh_found *f);
+
+static void look(uint16_t cluster, const struct ip *ip, uint16_t port,
+                 struct translate_peer_facts *ret, void *user)
 {
     struct mesh_found *f = user;
-    const struct workload *pod = workloads_find_ip(f->peers->pods, f->ns, ip);
-    if (!pod)
+    const struct translate_peers peers = peers_of(f);
+    const struct cluster *c = peers.clusters ? clusters_at(peers.clusters, cluster) : NULL;
+    ret->pod = translate_peer_find(&peers, cluster, f->ns, ip, &ret->pods);
+    ret->network = c ? clusters_network_of(c, ret->pod) : STR("");
+    ret->cluster = c ? c->id : MESH_CLUSTER_ID;
+    if (!ret->pod)
         return;
-    ret->in_mesh = !f->external && in_mesh(f, pod, port);
-    ret->pod = pod;
-    ret->weight = pod->weight;
-    describe(f->peers->pods, pod, &ret->workload);
+    ret->in_mesh = !f->external && in_mesh(f, ret->pods, ret->pod, port);
+    ret->weight = ret->pod->weight;
+    describe(ret->pods, ret->pod, ret->cluster, &ret->workload);
 }
 
+/* Clients are of our own cluster, and of its network. */
+static struct translate_peers peers_of(struct mesh_found *f)
+{
+    const struct mesh_peers *p = f->peers;
+    const struct cluster *own = p->clusters ? clusters_at(p->clusters, 0) : NULL;
+    return (struct translate_peers){.pods = p->pods,
+                                    .clusters = p->clusters,
+                                    .network = str_from(own ? own->network : ""),
+                                    .cluster = own ? own->id : MESH_CLUSTER_ID,
+                                    .own_cluster_only = f->own_cluster,
+                                    .look = look,
+                                    .user = f};
+}
+
+/* Clusters of one network: whoever comes from another comes from a gateway of ours. */
 struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip *ip)
 {
-    const struct workload *pod = workloads_find_ip(p->pods, (struct str){0}, ip);
+    const struct cluster *own = p->clusters ? clusters_at(p->clusters, 0) : NULL, *of = NULL;
+    const struct workload *pod =
+        own ? clusters_find_ip(p->clusters, str_from(own->network), (struct str){0}, ip, &of)
+            : workloads_find_ip(p->pods, (struct str){0}, ip);
+    const struct workloads *pods = of ? of->pods : p->pods;
     if (!pod || pod->host_network)
         return NULL;
     const struct translate_workload names = {
-        .name = workload_owner(p->pods, pod),
+        .name = workload_owner(pods, pod),
         .ns = workload_namespace(pod),
-        .canonical = workload_canonical_name(p->pods, pod),
-        .revision = workload_canonical_revision(p->pods, pod),
+        .canonical = workload_canonical_name(pods, pod),
+        .revision = workload_canonical_revision(pods, pod),
+        .cluster = str_from(of ? of->id : MESH_CLUSTER_ID),
     };
     return translate_mesh_workload(ip, &names);
 }
 
-struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
-                                       const struct translate_subset *subset,
-                                       const struct joined_service *s,
-                                       const struct translate_localities *by)
+static void set_service(struct mesh_found *f, const char *service, const struct joined_service *s)
 {
-    const struct translate_peers peers = {f->peers->pods, look, f};
     const struct service_entry *e = s ? s->entry : NULL;
     f->ns = service_key_namespace(service);
     f->external = e && e->external;
@@ -126,7 +152,31 @@ struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service
     for (size_t i = 0; f->named && i < json_array_size(e->names); i++)
         if (json_is_string(json_array_get(e->names, i)))
             vec_push(&f->uris, xstrdup(json_string_value(json_array_get(e->names, i))));
-    return translate_mesh_endpoints(service, port, subset, s, &peers, by);
+}
+
+struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
+                                       const struct mesh_subset *subset,
+                                       const struct joined_service *s,
+                                       const struct translate_localities *by)
+{
+    const struct route_backend to = {.service = (char *)(uintptr_t)service,
+                                     .subset = (char *)(uintptr_t)(subset ? subset->name : NULL),
+                                     .port = port};
+    char name[CLUSTER_NAME_MAX];
+    set_service(f, service, s);
+    const struct translate_peers peers = peers_of(f);
+    return translate_mesh_endpoints(translate_backend_name(&to, NULL, name), service, port,
+                                    subset ? subset->labels : NULL, s, &peers, by);
+}
+
+struct xds_entry *mesh_found_passage(struct mesh_found *f, const char *name, const char *service,
+                                     uint16_t port, const struct mesh_subset *subset,
+                                     const struct joined_service *s)
+{
+    set_service(f, service, s);
+    const struct translate_peers peers = peers_of(f);
+    return translate_passage_endpoints(name, service, port, subset ? subset->labels : NULL, s,
+                                       &peers);
 }
 
 static int by_text(const void *a, const void *b)

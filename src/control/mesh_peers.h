@@ -16,6 +16,7 @@ struct mesh_peers {
     const struct mesh_config *const *config;    /* Istio's, as it is now */
     const struct key_sets *keys;                /* of issuers of tokens; NULL: none are fetched */
     const struct auth_objects *objects;         /* Secrets that DestinationRules name */
+    const struct clusters *clusters;            /* of the mesh; NULL: our own alone */
 };
 
 /* Gathers who a Service's endpoints are; zeroed. */
@@ -24,13 +25,25 @@ struct mesh_found {
     struct str ns;    /* the Service's */
     bool external;    /* nobody of it is of the mesh */
     bool named;       /* by a ServiceEntry: who they are is said there */
+    bool own_cluster; /* others are not looked at: nobody who asks could reach them */
     VEC(char *) uris; /* sorted behind mesh_found_identities() */
+};
+/* Endpoints of pods of the Service's namespace with some labels; their name is that of the subset's
+ * cluster, "outbound|80|v1|web.ns.svc.cluster.local". */
+struct mesh_subset {
+    const char *name;
+    const json_t *labels;
 };
 /* The endpoints of a port, or of a subset of them; adds who they are. */
 struct xds_entry *mesh_found_endpoints(struct mesh_found *f, const char *service, uint16_t port,
-                                       const struct translate_subset *subset,
+                                       const struct mesh_subset *subset,
                                        const struct joined_service *s,
                                        const struct translate_localities *by);
+/* The same for who passes the TLS of the mesh on: by the name that clients say ("outbound_.80_…"),
+ * those alone that take it and are of our own network. */
+struct xds_entry *mesh_found_passage(struct mesh_found *f, const char *name, const char *service,
+                                     uint16_t port, const struct mesh_subset *subset,
+                                     const struct joined_service *s);
 struct mesh_identities mesh_found_identities(struct mesh_found *f);
 void mesh_found_done(struct mesh_found *f);
 

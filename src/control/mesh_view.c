@@ -58,8 +58,8 @@ static void put_clusters(struct mesh_view *v, const struct service_port *p)
     const char *key = v->s->key;
     for (size_t i = 0; i <= d->n_subsets; i++) { /* the first is that of all endpoints */
         const struct destination_subset *subset = i ? &d->subsets[i - 1] : NULL;
-        const struct translate_subset of = {subset ? subset->name : NULL,
-                                            subset ? subset->labels : NULL};
+        const struct mesh_subset of = {subset ? subset->name : NULL,
+                                       subset ? subset->labels : NULL};
         const struct mesh_entry entry = {v->s->entry, of.labels};
         struct traffic_policy policy;
         struct mesh_found found = {.peers = v->peers};
@@ -106,12 +106,13 @@ static void put_routes(struct mesh_view *v, const struct service_port *p)
     route_host_unref(h);
 }
 
-/* Hosts of entries are what no other DNS need know. */
+/* Hosts of entries are what no other DNS need know; Services that are in other clusters alone,
+ * neither. */
 static void put_names(struct mesh_view *v)
 {
     const struct service_object *o = v->s->object;
     AUTO_CHARS char *host = service_key_host(o->key);
-    if (service_key_is_entry(o->key) && o->n_cluster_ips && !v->endpoints_only &&
+    if ((service_key_is_entry(o->key) || o->cluster) && o->n_cluster_ips && !v->endpoints_only &&
         !put_resources_has(v->list, XDS_NAMES, host))
         put_over(v, translate_mesh_names(host, o->cluster_ips, o->n_cluster_ips));
 }

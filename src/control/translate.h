@@ -4,6 +4,7 @@
 
 #include "control/auth_objects.h"
 #include "kube/types.h"
+#include "model/clusters.h"
 #include "model/ingress_settings.h"
 #include "model/route.h"
 #include "model/service_join.h"
@@ -57,22 +58,29 @@ struct xds_entry *translate_endpoints(const char *service, uint16_t port, bool t
  * metadata say. */
 struct translate_peer_facts {
     bool in_mesh;
-    uint32_t weight;            /* against the others; 0: as any */
-    const struct workload *pod; /* NULL: not known */
+    uint32_t weight;              /* against the others; 0: as any */
+    const struct workload *pod;   /* NULL: not known */
+    const struct workloads *pods; /* whose it is */
+    struct str network;           /* "": the one without a name */
+    const char *cluster;          /* NULL: not known */
     struct buf
         workload; /* "NAME;NAMESPACE;CANONICAL;REVISION;CLUSTER;APP;VERSION"; empty: not known */
 };
+/* What is known of endpoints, and who wants to know. */
 struct translate_peers {
-    const struct workloads *pods;
-    void (*look)(const struct ip *ip, uint16_t port, struct translate_peer_facts *ret, void *user);
+    const struct workloads *pods;    /* of our own cluster */
+    const struct clusters *clusters; /* NULL: there are no others */
+    struct str network;              /* the client's */
+    const char *cluster;             /* the same */
+    bool own_cluster_only;           /* whatever others have */
+    void (*look)(uint16_t cluster, const struct ip *ip, uint16_t port,
+                 struct translate_peer_facts *ret, void *user);
     void *user;
 };
-/* Endpoints of pods of the Service's namespace with some labels; their name is that of the subset's
- * cluster, "outbound|80|v1|web.ns.svc.cluster.local". */
-struct translate_subset {
-    const char *name;
-    const json_t *labels;
-};
+/* The pod of an address in a cluster, and the table that it stands in; NULL: there is none. */
+const struct workload *translate_peer_find(const struct translate_peers *p, uint16_t cluster,
+                                           struct str ns, const struct ip *ip,
+                                           const struct workloads **ret);
 /* Sorted by where a client is. */
 struct mesh_client;
 struct translate_localities {
@@ -80,12 +88,17 @@ struct translate_localities {
     const json_t *setting;            /* localityLbSetting; NULL: the default */
     bool fails_over;
 };
-/* subset NULL: all. by NULL: it does not count where they are. */
-struct xds_entry *translate_mesh_endpoints(const char *service, uint16_t port,
-                                           const struct translate_subset *subset,
-                                           const struct joined_service *s,
+/* By that name. labels: of pods of the Service's namespace; NULL: all. by NULL: it does not count
+ * where they are. Those of another network are told of as its gateways, with the weight of all who
+ * are behind these. */
+struct xds_entry *translate_mesh_endpoints(const char *name, const char *service, uint16_t port,
+                                           const json_t *labels, const struct joined_service *s,
                                            const struct translate_peers *peers,
                                            const struct translate_localities *by);
+/* Those who take the TLS of the mesh and are reached as they are: for who passes it on. */
+struct xds_entry *translate_passage_endpoints(const char *name, const char *service, uint16_t port,
+                                              const json_t *labels, const struct joined_service *s,
+                                              const struct translate_peers *peers);
 /* The same for clients of gRPC. */
 struct xds_entry *translate_grpc_endpoints(const char *service, uint16_t port,
                                            const struct joined_service *s);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "control/translate_guard.h"
+#include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 
 /* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
@@ -290,5 +291,24 @@ struct xds_entry *translate_stream(const char *name, const char *address, uint16
                                     "filter_chains", "filters", translate_tcp_proxy(name, cluster));
     if (proxied)
         json_object_set_new(j, "listener_filters", json_pack("[o]", proxy_protocol()));
+    return translate_json(XDS_LISTENER, name, j);
+}
+
+struct xds_entry *translate_passage(const char *name, const char *address, uint16_t port,
+                                    const char *const *clusters, size_t n)
+{
+    json_t *chains = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(chains,
+                              json_pack("{s:s,s:{s:[s],s:[s,s,s,s,s]},s:[o]}", "name", clusters[i],
+                                        "filter_chain_match", "server_names", clusters[i],
+                                        "application_protocols", "istio", "istio-peer-exchange",
+                                        "istio-http/1.0", "istio-http/1.1", "istio-h2", "filters",
+                                        translate_tcp_proxy(clusters[i], clusters[i])));
+    AUTO_JSON json_t *j = json_pack(
+        "{s:s,s:{s:{s:s,s:i}},s:o,s:[o]}", "name", name, "address", "socket_address", "address",
+        address, "port_value", (int)port, "filter_chains", chains, "listener_filters",
+        translate_http_filter("envoy.filters.listener.tls_inspector",
+                              "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
     return translate_json(XDS_LISTENER, name, j);
 }

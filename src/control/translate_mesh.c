@@ -105,7 +105,7 @@ struct xds_entry *translate_mesh_workload(const struct ip *ip, const struct tran
     pb_add_bytes(&b, F_WORKLOAD_CANONICAL_NAME, w->canonical);
     pb_add_bytes(&b, F_WORKLOAD_CANONICAL_REVISION, w->revision);
     pb_add_bytes(&b, F_WORKLOAD_WORKLOAD_NAME, w->name);
-    pb_add_text(&b, F_WORKLOAD_CLUSTER_ID, MESH_CLUSTER_ID);
+    pb_add_bytes(&b, F_WORKLOAD_CLUSTER_ID, w->cluster);
     pb_end(&b, at);
     ASSERT(!b.failed);
     return xds_entry_new(XDS_WORKLOAD, str_from(name), buf_str(&b), STR(""));

@@ -80,6 +80,7 @@ struct mesh_credentials {
 };
 /* Of all endpoints of a port, or of a subset of them: "outbound|80|v1|web.ns.svc.cluster.local". */
 struct mesh_cluster {
+    const char *name;             /* NULL: that */
     const char *service, *subset; /* NULL: all */
     const struct service_port *port;
     const struct traffic_policy *policy;
@@ -94,6 +95,12 @@ struct xds_entry *translate_mesh_credential(const struct mesh_cluster *c,
                                             enum translate_secret_part part);
 const char *translate_mesh_credential_name(const char *cluster, enum translate_secret_part part,
                                            char ret[MESH_CREDENTIAL_NAME_MAX]);
+/* What clients say with TLS that they speak to: "outbound_.80_.v1_.web.ns.svc.cluster.local". */
+const char *translate_mesh_sni(const char *service, uint16_t port, const char *subset,
+                               char ret[CLUSTER_NAME_MAX]);
+/* A listener at which that goes on as it is, to the clusters of these names, and nothing else. */
+struct xds_entry *translate_passage(const char *name, const char *address, uint16_t port,
+                                    const char *const *clusters, size_t n);
 /* "80/web.ns.svc.cluster.local:80" */
 const char *translate_mesh_host_name(const char *service, uint16_t port,
                                      char ret[CLUSTER_NAME_MAX]);
@@ -119,7 +126,7 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
 #define MESH_CLUSTER_ID "Kubernetes" /* Istio's name of a cluster that has been given none */
 /* As metrics name it. */
 struct translate_workload {
-    struct str name, ns, canonical, revision;
+    struct str name, ns, canonical, revision, cluster;
 };
 /* "/10.0.0.1": of the network without a name. */
 const char *translate_mesh_workload_name(const struct ip *ip, char ret[IP_TEXT_BYTES + 1]);

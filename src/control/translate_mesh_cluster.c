@@ -1,5 +1,7 @@
 /* Clusters of Services as sidecars call them: what DestinationRules say, and Istio's defaults. Made
  * by the thousand, so written straight to the wire. */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
@@ -368,7 +370,10 @@ static const char *name_of(const struct mesh_cluster *c, char ret[CLUSTER_NAME_M
     const struct route_backend to = {.service = (char *)(uintptr_t)c->service,
                                      .subset = (char *)(uintptr_t)c->subset,
                                      .port = c->port->port};
-    return translate_backend_name(&to, NULL, ret);
+    if (!c->name)
+        return translate_backend_name(&to, NULL, ret);
+    snprintf(ret, CLUSTER_NAME_MAX, "%s", c->name);
+    return ret;
 }
 
 struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c)

@@ -83,11 +83,10 @@ static void add_names(struct buf *b, const struct mesh_identities *who)
 static void add_context(struct buf *b, const char *service, const char *subset,
                         const struct service_port *p, const struct mesh_identities *who)
 {
-    char host[CLUSTER_NAME_MAX];
+    char sni[CLUSTER_NAME_MAX];
     size_t common = pb_begin(b, F_UPSTREAM_TLS_COMMON), params = pb_begin(b, F_COMMON_TLS_PARAMS),
            combined;
-    AUTO_CHARS char *sni = xasprintf("outbound_.%u_.%s_.%s", p->port, subset ? subset : "",
-                                     translate_mesh_service_host(service, host));
+    translate_mesh_sni(service, p->port, subset, sni);
     pb_add_uint(b, F_TLS_PARAMS_MIN, TLS_1_2);
     pb_add_uint(b, F_TLS_PARAMS_MAX, TLS_1_3);
     pb_end(b, params);

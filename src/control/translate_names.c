@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "control/translate_mesh.h"
 #include "control/translate_priv.h"
 #include "model/service_key.h"
 
@@ -68,6 +69,15 @@ const char *translate_backend_name(const struct route_backend *to, const struct 
                  to->host ?: translate_mesh_service_host(to->service, host));
     else
         translate_cluster_name(to->service, to->port, up, ret);
+    return ret;
+}
+
+const char *translate_mesh_sni(const char *service, uint16_t port, const char *subset,
+                               char ret[CLUSTER_NAME_MAX])
+{
+    char host[CLUSTER_NAME_MAX];
+    snprintf(ret, CLUSTER_NAME_MAX, "outbound_.%u_.%s_.%s", port, subset ? subset : "",
+             translate_mesh_service_host(service, host));
     return ret;
 }
 

@@ -76,6 +76,11 @@ void translate_answers(const struct route *r, const struct translate_view *view,
 /* Of a Route. */
 void translate_errors_route(struct buf *b, const struct route *r);
 
+/* ---- translate_endpoints.c ---- */
+/* Of a LocalityLbEndpoints. host: an address or a name; facts NULL: nothing is known of it. */
+void translate_add_endpoint(struct buf *b, const char *host, uint16_t port,
+                            const struct translate_peer_facts *facts);
+
 /* ---- translate_mesh.c ---- */
 /* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);

@@ -185,6 +185,52 @@ static int load_file(const char *path, const char *context, struct kube_config *
     return r;
 }
 
+/* What would read or run something here, or trust anybody. */
+static int refuse_foreign(const json_t *root, struct err *reterr)
+{
+    static const struct {
+        const char *list, *member, *field;
+    } refused[] = {
+        {"clusters", "cluster", "certificate-authority"},
+        {"clusters", "cluster", "insecure-skip-tls-verify"},
+        {"clusters", "cluster", "proxy-url"},
+        {"users", "user", "client-certificate"},
+        {"users", "user", "client-key"},
+        {"users", "user", "tokenFile"},
+        {"users", "user", "exec"},
+        {"users", "user", "auth-provider"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        const json_t *list = json_object_get(root, refused[i].list);
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            const json_t *value = json_object_get(
+                json_object_get(json_array_get(list, k), refused[i].member), refused[i].field);
+            if (value && !json_is_false(value))
+                return err_set(
+                    reterr, -EOPNOTSUPP, refused[i].list,
+                    "%s is not taken from who is elsewhere; use certificate-authority-data "
+                    "and a token or client-certificate-data",
+                    refused[i].field);
+        }
+    }
+    return 0;
+}
+
+int kube_config_parse(struct str text, struct kube_config **ret, struct err *reterr)
+{
+    AUTO_JSON json_t *root = NULL;
+    AUTO(kube_config) struct kube_config *c = NEW(struct kube_config);
+    int r = text.n > FILE_BYTES_MAX ? err_set(reterr, -E2BIG, NULL, "is larger than 4 MiB")
+                                    : yaml_parse(text, &root, reterr);
+    r = r < 0 ? r : refuse_foreign(root, reterr);
+    r = r < 0 ? r : fill(c, root, NULL, "", reterr);
+    if (r == 0 && !c->tls)
+        r = err_set(reterr, -EOPNOTSUPP, "server", "\"%s\" is not https://", c->server);
+    if (r == 0)
+        *ret = TAKE(c);
+    return r;
+}
+
 int kube_config_in_cluster(struct kube_config **ret, struct err *reterr)
 {
     const char *host = getenv("KUBERNETES_SERVICE_HOST"), *port = getenv("KUBERNETES_SERVICE_PORT");

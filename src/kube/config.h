@@ -25,6 +25,9 @@ struct kube_config {
 /* path NULL: the rules above. context NULL: current-context. */
 int kube_config_load(const char *path, const char *context, struct kube_config **ret,
                      struct err *reterr) NODISCARD;
+/* One that somebody else has written, of its current context: what it says of files and programs of
+ * this machine is refused (-EOPNOTSUPP), and so is a server that is not verified. */
+int kube_config_parse(struct str text, struct kube_config **ret, struct err *reterr) NODISCARD;
 int kube_config_in_cluster(struct kube_config **ret, struct err *reterr) NODISCARD;
 void kube_config_free(struct kube_config *c);
 DEFINE_AUTO(kube_config);

@@ -557,6 +557,20 @@ struct informer *informer_start(struct kube_client *c, const struct informer_opt
     return i;
 }
 
+void informer_move(struct informer *i, struct kube_client *c)
+{
+    void *value;
+    http_call_cancel(TAKE(i->call));
+    i->client = c;
+    informer_forget_version(i);
+    i->newest = 0;
+    for (size_t at = 0; map_next(&i->entries, &at, NULL, &value);) /* numbers of somebody else */
+        ((struct informer_entry *)value)->version = 0;
+    i->backoff_ms = 0;
+    i->refused = false;
+    loop_timer_start(i->retry, 0);
+}
+
 void informer_free(struct informer *i)
 {
     if (!i || i->freed)

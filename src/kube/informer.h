@@ -34,6 +34,10 @@ struct informer_options {
 struct informer *informer_start(struct kube_client *c, const struct informer_options *o,
                                 const struct informer_ops *ops, void *user);
 void informer_free(struct informer *i);
+/* Asks another server from now on, or the same as somebody else. Everything that the new list has
+ * is told (again); what it has not goes then, and not before. The loop is the same. Not from within
+ * a callback of it. */
+void informer_move(struct informer *i, struct kube_client *c);
 
 /* Puts what a write of ours was answered with into the cache (and through on_upsert) without
  * waiting for the watch, so that a controller never acts on a state older than its own writes.

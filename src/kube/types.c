@@ -331,7 +331,9 @@ struct slice_object *slice_object_decode(const json_t *j, const struct slice_dec
         return NULL;
     }
     struct slice_object *s = NEW(struct slice_object);
-    s->key = key;
+    s->key = o->cluster ? xasprintf("%u@%s", o->cluster, key) : xstrdup(key);
+    s->cluster = o->cluster;
+    free(key);
     s->service_key = xasprintf("%s/%s", ns ? ns : "", service);
     s->topologies = o->topologies;
     if (type && streq(type, "IPv4"))

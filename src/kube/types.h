@@ -24,6 +24,8 @@ enum { SERVICE_IPS_MAX = 1000 }; /* of each kind */
 struct service_object {
     char *key; /* namespace/name */
     char *uid;
+    struct service_object *next; /* of the same name, of another cluster; its owner's */
+    uint16_t cluster;            /* which one it is of; 0: our own; its owner's */
     uint16_t
         health_port;     /* healthCheckNodePort of a balanced Service with policy Local; 0 = none */
     char *external_name; /* of type ExternalName ("" if it has none); else NULL */
@@ -75,6 +77,7 @@ struct slice_object {
     char *service_key;         /* namespace/name of its Service */
     uint8_t family;            /* 0: FQDN or unknown, to be ignored (row 6) */
     bool hinted;               /* some endpoint has hints */
+    uint16_t cluster;          /* as a Service's */
     struct intern *topologies; /* borrowed: must live longer */
     struct slice_port *ports;
     struct slice_endpoint *endpoints;
@@ -85,7 +88,8 @@ struct slice_object {
 
 struct slice_decoding {
     struct intern *topologies;
-    bool all; /* further addresses, hostnames and targets, too */
+    bool all;         /* further addresses, hostnames and targets, too */
+    uint16_t cluster; /* of another: its key becomes "2@ns/name" */
 };
 
 /* NULL: not an EndpointSlice of a Service. */

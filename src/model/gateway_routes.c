@@ -26,6 +26,8 @@ struct gateway_routes {
     struct map changed;  /* keys of VirtualServices */
     struct map dirty;    /* names */
     char *taken;         /* the name given last */
+    VEC(const struct gateway_host *) passages;
+    bool passage_changed;
 };
 
 /* ---- what goes with what ---- */
@@ -68,6 +70,11 @@ static void names_free(struct names *n)
     free(n);
 }
 
+static bool is_passage(const struct gateway_server *s)
+{
+    return s->tls == GATEWAY_AUTO_PASSTHROUGH;
+}
+
 static struct names *names_of(const struct gateway_routes *t, const struct virtual_service *v)
 {
     struct names *all = NEW(struct names);
@@ -76,7 +83,7 @@ static struct names *names_of(const struct gateway_routes *t, const struct virtu
     for (size_t i = 0; seen && i < n_gateways(v); i++) {
         const struct istio_gateway *g = gateway_of(t, v, i, &text);
         for (size_t s = 0; g && s < g->n_servers; s++)
-            for (size_t k = 0; k < g->servers[s].n_hosts; k++)
+            for (size_t k = 0; !is_passage(&g->servers[s]) && k < g->servers[s].n_hosts; k++)
                 for (size_t h = 0; h < v->n_hosts; h++) {
                     const char *both =
                         gateway_host_meet(&g->servers[s].hosts[k], v->o.ns, v->hosts[h]);
@@ -161,9 +168,41 @@ static void touch_gateway(struct gateway_routes *t, const char *key)
         }
 }
 
+static void gather_passages(struct gateway_routes *t)
+{
+    size_t before = t->passages.n;
+    void *p;
+    vec_clear(&t->passages);
+    for (size_t at = 0; map_next(&t->gateways, &at, NULL, &p);) {
+        const struct istio_gateway *g = p;
+        bool ours = istio_gateway_selects(g, t->options->labels);
+        for (size_t s = 0; ours && s < g->n_servers; s++)
+            for (size_t k = 0; is_passage(&g->servers[s]) && k < g->servers[s].n_hosts; k++)
+                vec_push(&t->passages, &g->servers[s].hosts[k]);
+    }
+    t->passage_changed = t->passage_changed || before || t->passages.n;
+}
+
+bool gateway_routes_next_passage(const struct gateway_routes *t, size_t *at,
+                                 const struct gateway_host **ret)
+{
+    if (*at >= t->passages.n)
+        return false;
+    *ret = t->passages.v[(*at)++];
+    return true;
+}
+
+bool gateway_routes_take_passage_change(struct gateway_routes *t)
+{
+    bool changed = t->passage_changed;
+    t->passage_changed = false;
+    return changed;
+}
+
 void gateway_routes_put(struct gateway_routes *t, struct istio_gateway *g)
 {
     istio_gateway_free(map_put_cstr(&t->gateways, g->o.key, g));
+    gather_passages(t);
     touch_gateway(t, g->o.key);
 }
 
@@ -171,6 +210,7 @@ void gateway_routes_remove(struct gateway_routes *t, struct str key)
 {
     AUTO_CHARS char *text = str_dup(key);
     istio_gateway_free(map_remove_cstr(&t->gateways, text));
+    gather_passages(t);
     touch_gateway(t, text);
 }
 
@@ -393,6 +433,7 @@ void gateway_routes_free(struct gateway_routes *t)
     map_done(&t->hosts);
     map_done(&t->changed);
     map_done(&t->dirty);
+    vec_done(&t->passages);
     free(t->taken);
     free(t);
 }

@@ -25,3 +25,9 @@ void gateway_routes_secret_changed(struct gateway_routes *t, const char *key);
 /* As ingress_routes_take_dirty(). */
 bool gateway_routes_take_dirty(struct gateway_routes *t, const char **ret_name,
                                struct route_host **ret);
+/* Hosts that AUTO_PASSTHROUGH is for. for (size_t at = 0; gateway_routes_next_passage(t, &at, &h);)
+ * : each, of all Gateways for ours; in no order, borrowed. */
+bool gateway_routes_next_passage(const struct gateway_routes *t, size_t *at,
+                                 const struct gateway_host **ret);
+/* They may be others since somebody asked. */
+bool gateway_routes_take_passage_change(struct gateway_routes *t);

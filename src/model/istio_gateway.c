@@ -133,6 +133,7 @@ static bool read_mode(struct object_reader *r, const json_t *tls, enum gateway_t
         const char *word;
         enum gateway_tls mode;
     } modes[] = {{"PASSTHROUGH", GATEWAY_PASSTHROUGH},
+                 {"AUTO_PASSTHROUGH", GATEWAY_AUTO_PASSTHROUGH},
                  {"SIMPLE", GATEWAY_SIMPLE},
                  {"MUTUAL", GATEWAY_MUTUAL}};
     const char *word = json_key_str(tls, "mode");
@@ -141,17 +142,37 @@ static bool read_mode(struct object_reader *r, const json_t *tls, enum gateway_t
             *ret = modes[i].mode;
             return true;
         }
-    return reader_error(r, "mode", "write SIMPLE, MUTUAL or PASSTHROUGH", "%.40s is not served",
-                        word);
+    return reader_error(r, "mode", "write SIMPLE, MUTUAL, PASSTHROUGH or AUTO_PASSTHROUGH",
+                        "%.40s is not served", word);
 }
 
 /* Behind TLS that ends here there is HTTP, and nothing else. */
 static bool check_protocol(struct object_reader *r, const json_t *of, enum gateway_tls mode)
 {
     const char *protocol = json_at_str(of, "port.protocol");
-    return mode == GATEWAY_PASSTHROUGH || str_eq_nocase(str_from(protocol), STR("HTTPS")) ||
+    return mode == GATEWAY_PASSTHROUGH || mode == GATEWAY_AUTO_PASSTHROUGH ||
+           str_eq_nocase(str_from(protocol), STR("HTTPS")) ||
            reader_error(r, "mode", "write PASSTHROUGH, or the protocol HTTPS",
                         "of protocol %s only what goes on encrypted is served", protocol);
+}
+
+/* What comes from other networks has a port of its own. */
+static bool check_door(struct object_reader *r, const json_t *of, struct gateway_server *to)
+{
+    bool passes = json_at_int(of, "port.number", 0) == CLUSTER_GATEWAY_PORT;
+    if (passes == (to->tls == GATEWAY_AUTO_PASSTHROUGH)) {
+        to->port = passes ? CLUSTER_GATEWAY_PORT : to->port;
+        return true;
+    }
+    size_t mark = reader_enter(r, "port");
+    if (passes)
+        reader_error(r, "number", "write 443", "what comes in at %d goes on by AUTO_PASSTHROUGH",
+                     CLUSTER_GATEWAY_PORT);
+    else
+        reader_error(r, "number", "write 15443", "AUTO_PASSTHROUGH is served at %d alone",
+                     CLUSTER_GATEWAY_PORT);
+    reader_leave(r, mark);
+    return false;
 }
 
 static bool read_tls(struct object_reader *r, const json_t *of, bool encrypted,
@@ -168,10 +189,10 @@ static bool read_tls(struct object_reader *r, const json_t *of, bool encrypted,
     bool ok = read_mode(r, tls, &to->tls) && check_protocol(r, of, to->tls) && check_rest(r, tls);
     if (ok && json_at_bool(tls, "httpsRedirect", false))
         reader_warn(r, "httpsRedirect", "say it of the server of HTTP", "has no effect over TLS");
-    if (ok && to->tls != GATEWAY_PASSTHROUGH)
+    if (ok && to->tls != GATEWAY_PASSTHROUGH && to->tls != GATEWAY_AUTO_PASSTHROUGH)
         ok = read_credentials(r, tls, to);
     reader_leave(r, mark);
-    return ok;
+    return ok && check_door(r, of, to);
 }
 
 /* ---- servers ---- */
@@ -193,7 +214,8 @@ static bool read_port(struct object_reader *r, const json_t *of, bool *ret_encry
         ok = reader_error(r, "protocol", "write HTTP, HTTP2, GRPC, HTTPS or TLS",
                           "\"%.40s\" is not served", protocol ? protocol : "");
     else if (ok && number != (*ret_encrypted ? 443 : 80) &&
-             number != (*ret_encrypted ? 8443 : 8080))
+             number != (*ret_encrypted ? 8443 : 8080) &&
+             !(*ret_encrypted && number == CLUSTER_GATEWAY_PORT))
         ok = reader_error(r, "number", "write 80 for plain text, 443 for TLS",
                           "gateways do not listen at %lld for that", (long long)number);
     to->port = *ret_encrypted ? 443 : 80;

@@ -3,6 +3,7 @@
  * when it comes. A server that cannot be read, or asks for what is not done, is left out and told;
  * the others stay. Immutable. */
 
+#include "model/clusters.h"
 #include "model/istio_object.h"
 
 enum gateway_tls {
@@ -10,6 +11,7 @@ enum gateway_tls {
     GATEWAY_SIMPLE,
     GATEWAY_MUTUAL, /* clients show a certificate */
     GATEWAY_PASSTHROUGH,
+    GATEWAY_AUTO_PASSTHROUGH, /* the TLS of the mesh goes on to whom its clients name */
 };
 
 /* "ns/host": of VirtualServices of that namespace alone. */

@@ -14,7 +14,11 @@ struct service_join *service_join_new(void)
 
 static void entry_free(struct joined_service *s)
 {
-    service_object_free(s->object);
+    while (s->object) {
+        struct service_object *next = s->object->next;
+        service_object_free(s->object);
+        s->object = next;
+    }
     VEC_FOREACH (slice, &s->slices)
         slice_object_free(*slice);
     vec_done(&s->slices);
@@ -53,25 +57,47 @@ static struct joined_service *entry_get(struct service_join *j, const char *key)
     return s;
 }
 
+/* Where that of a cluster stands, or would. */
+static struct service_object **object_at(struct joined_service *s, uint16_t cluster)
+{
+    struct service_object **at = &s->object;
+    while (*at && (*at)->cluster < cluster)
+        at = &(*at)->next;
+    return at;
+}
+
 void service_join_add_service(struct service_join *j, struct service_object **object)
 {
     ASSERT(*object);
     struct joined_service *s = entry_get(j, (*object)->key);
+    struct service_object **at = object_at(s, (*object)->cluster), *before = *at;
     j->n_services += s->object == NULL;
-    service_object_free(s->object);
-    s->object = TAKE(*object);
+    if (before && before->cluster == (*object)->cluster) {
+        (*object)->next = before->next;
+        service_object_free(before);
+    } else {
+        (*object)->next = before;
+    }
+    *at = TAKE(*object);
+    service_join_mark(j, s);
+}
+
+void service_join_remove_service_of(struct service_join *j, struct str key, uint16_t cluster)
+{
+    struct joined_service *s = map_find(&j->services, key);
+    struct service_object **at = s ? object_at(s, cluster) : NULL, *gone = at ? *at : NULL;
+    if (!gone || gone->cluster != cluster)
+        return;
+    *at = gone->next;
+    service_object_free(gone);
+    ASSERT(j->n_services > 0);
+    j->n_services -= s->object == NULL;
     service_join_mark(j, s);
 }
 
 void service_join_remove_service(struct service_join *j, struct str key)
 {
-    struct joined_service *s = map_find(&j->services, key);
-    if (!s || !s->object)
-        return;
-    ASSERT(j->n_services > 0);
-    j->n_services--;
-    service_object_free(TAKE(s->object));
-    service_join_mark(j, s);
+    service_join_remove_service_of(j, key, 0);
 }
 
 /* Where a slice of this key stands or would stand among those of its Service. */
@@ -190,10 +216,12 @@ bool joined_service_has_endpoints(const struct joined_service *s, const char *po
     return false;
 }
 
-bool joined_service_has_ip(const struct joined_service *s, const struct ip *ip)
+bool joined_service_has_ip(const struct joined_service *s, uint16_t cluster, const struct ip *ip)
 {
     VEC_FOREACH (slice, &s->slices)
-        for (uint32_t i = 0; (*slice)->family == ip->family && i < (*slice)->n_endpoints; i++) {
+        for (uint32_t i = 0; (*slice)->cluster == cluster && (*slice)->family == ip->family &&
+                             i < (*slice)->n_endpoints;
+             i++) {
             struct ip one = slice_object_ip(*slice, i);
             if (ip_eq(&one, ip))
                 return true;

@@ -1,7 +1,8 @@
 #pragma once
 /* The join of Services with their EndpointSlices: what a watch tells becomes one entry per Service,
  * and the set of entries that changed since somebody looked. The entries are the same for every
- * node: agent, control plane and cluster DNS make of them what they need. */
+ * node: agent, control plane and cluster DNS make of them what they need. Services of one name in
+ * several clusters are one entry: its object is that of the first one, our own before others. */
 
 #include "base/list.h"
 #include "kube/types.h"
@@ -11,7 +12,7 @@ struct service_entry;
 struct joined_service {
     struct list_node dirty;            /* linked while it is */
     const struct service_entry *entry; /* whose host it is; NULL: a Service; its owner's */
-    struct service_object *object;     /* NULL: only slices are known */
+    struct service_object *object;     /* NULL: only slices are known; others by next */
     VEC(struct slice_object *) slices; /* sorted by key */
     void *user;                        /* what its owner made of it; NULL when the entry goes */
     char key[];
@@ -33,6 +34,8 @@ void service_join_free(struct service_join *j);
  * move to another Service. */
 void service_join_add_service(struct service_join *j, struct service_object **object);
 void service_join_remove_service(struct service_join *j, struct str key);
+/* That of one cluster; the above: of our own. */
+void service_join_remove_service_of(struct service_join *j, struct str key, uint16_t cluster);
 void service_join_add_slice(struct service_join *j, struct slice_object **slice);
 void service_join_remove_slice(struct service_join *j, struct str key);
 
@@ -46,7 +49,7 @@ bool service_join_next(const struct service_join *j, size_t *at, struct joined_s
 bool joined_service_has_endpoints(const struct joined_service *s, const char *port);
 
 /* Whatever its state. */
-bool joined_service_has_ip(const struct joined_service *s, const struct ip *ip);
+bool joined_service_has_ip(const struct joined_service *s, uint16_t cluster, const struct ip *ip);
 
 void service_join_mark_all(struct service_join *j);
 /* Those whose endpoints have hints: what changes with the zone of a place. */

@@ -156,9 +156,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.sidecars = sidecar_scopes_new("fairlead-system");
     w.telemetries = telemetry_policies_new("fairlead-system");
     w.config = mesh_config_new("istio-system/istio", NULL);
-    w.mesh = mesh_new(w.join,
-                      &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local",
-                                           w.sidecars, w.telemetries, &w.config, NULL, &w.objects});
+    w.mesh = mesh_new(w.join, &(struct mesh_peers){w.pods, modes, policies, tokens, "cluster.local",
+                                                   w.sidecars, w.telemetries, &w.config, NULL,
+                                                   &w.objects, NULL});
     const struct mesh_peers *peers = mesh_get_peers(w.mesh);
     w.entries = service_entries_new(w.join, w.pods);
     mesh_rules_set_entries(mesh_get_rules(w.mesh), w.entries);

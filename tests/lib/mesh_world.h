@@ -25,6 +25,7 @@ struct world {
     const struct mesh_config *config;
     struct service_entries *entries;
     struct auth_objects objects; /* Secrets that rules name */
+    struct clusters *clusters;
     struct mesh *mesh;
     json_t *rules; /* key -> VirtualService or DestinationRule; NULL: nobody keeps them */
 };
@@ -41,7 +42,8 @@ static inline struct mesh *new_mesh(const struct world *w)
     struct mesh *m =
         mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
                                                w->tokens, "cluster.local", w->sidecars,
-                                               w->telemetries, &w->config, NULL, &w->objects});
+                                               w->telemetries, &w->config, NULL, &w->objects,
+                                               w->clusters});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }
@@ -58,6 +60,7 @@ static inline void start(struct world *w)
     w->telemetries = telemetry_policies_new("fairlead-system");
     w->config = mesh_config_new("istio-system/istio", NULL);
     w->objects = (struct auth_objects){{0}, {0}};
+    w->clusters = clusters_new("Kubernetes", w->pods);
     w->mesh = new_mesh(w);
     w->rules = NULL;
 }
@@ -76,6 +79,7 @@ static inline void finish(struct world *w)
 {
     mesh_free(w->mesh);
     service_entries_free(w->entries);
+    clusters_free(w->clusters);
     workloads_free(w->pods);
     peer_authentications_free(w->authentications);
     selected_objects_free(w->authorizations);

@@ -10,7 +10,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        print(json.dumps({"path": self.path, "fields": {k.lower(): v for k, v in self.headers.items()}, "body": base64.b64encode(body).decode()}), flush=True)
+        line = json.dumps({"path": self.path, "fields": {k.lower(): v for k, v in self.headers.items()}, "body": base64.b64encode(body).decode()})
+        sys.stdout.write(line + "\n")  # at once: others write beside it
+        sys.stdout.flush()
         self.send_response(202)
         self.send_header("content-length", "0")
         self.end_headers()

@@ -12,7 +12,7 @@ sys.path.append(str(ROOT / "tests/e2e/proxy"))
 from exposition import parse  # noqa: E402
 
 SYSTEM = "fairlead-system"
-COLLECTOR = str(pathlib.Path(__file__).parent / "span_collector.py")
+COLLECTOR = (pathlib.Path(__file__).parent / "span_collector.py").read_text()  # its text: a pod has a /tmp of its own, where this may be
 MESH = """
 extensionProviders:
 - {name: zip, zipkin: {service: spans.default.svc.cluster.local, port: 9411}}
@@ -30,7 +30,7 @@ def shop(mesh):
     for name in ("cart", "db"):
         mesh.run(name, probe=False)
     mesh.run("bytes", probe=False, port="tcp-x")
-    container = {"name": "collector", "image": "busybox", "command": [sys.executable, "-u", COLLECTOR, "9411"], "readinessProbe": {"tcpSocket": {"port": 9411}, "periodSeconds": 1}}
+    container = {"name": "collector", "image": "busybox", "command": [sys.executable, "-uc", COLLECTOR, "9411"], "readinessProbe": {"tcpSocket": {"port": 9411}, "periodSeconds": 1}}
     deployment = lab_harness.echo("spans")
     deployment["spec"]["template"]["spec"]["containers"] = [container]
     service = lab_harness.service("spans", port=9411, target=9411)

@@ -709,7 +709,7 @@ static void test_gateways_of_the_mesh(void **state)
     struct workloads *pods = workloads_new(NULL, NULL);
     struct peer_authentications *rules = peer_authentications_new("fairlead-system");
     const struct gateway_mesh mesh = {
-        {pods, rules, NULL, NULL, "cluster.local", NULL, NULL, NULL, NULL, NULL},
+        {.pods = pods, .authentications = rules, .trust_domain = "cluster.local"},
         NULL,
         "fairlead-system"};
     struct world w;

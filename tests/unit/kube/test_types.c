@@ -37,7 +37,7 @@ static struct slice_object *decode_slice(const char *family, const char *endpoin
                   "\"endpoints\":[%s]}",
                   family, endpoints);
     assert_ok(json_parse(str_from(text), 0, NULL, &j, NULL));
-    return slice_object_decode(j, &(struct slice_decoding){topologies, all});
+    return slice_object_decode(j, &(struct slice_decoding){.topologies = topologies, .all = all});
 }
 
 static void assert_address(const struct slice_object *s, uint32_t i, const char *want)
