@@ -90,11 +90,19 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
     bool look_again = agent_delta_add(d, &a->book, &o, s->key, before, after);
     service_health_set(a->health, s->key, s->object ? s->object->uid : NULL,
                        after ? after->health_port : 0, after ? after->local_ready : 0);
+    if (a->options.observer)
+        a->options.observer->on_service(s, a->options.observer_user);
     model_service_unref(before);
     s->user = after;
     a->rebuilding = NULL;
     service_join_settle(a->join, s);
     return look_again;
+}
+
+static void tell_applied(struct agent *a, bool ok)
+{
+    if (a->options.observer)
+        a->options.observer->on_applied(ok, a->options.observer_user);
 }
 
 static bool is_synced(const struct agent *a)
@@ -122,6 +130,8 @@ static void push(struct agent *a)
     note_pending(a);
     if (agent_delta_is_empty(d)) {
         agent_delta_free(d);
+        if (!a->failed)
+            tell_applied(a, true);
         return;
     }
     note_sent(a, d);
@@ -162,6 +172,7 @@ static void on_applied(const struct applier_result *r, void *user)
     if (r->sample)
         return;
     count_sync(a, r);
+    tell_applied(a, !a->failed);
     if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     if (!r->oldest_us) {

@@ -4,14 +4,25 @@
 
 #include "agent/delta.h"
 #include "kube/client.h"
+#include "model/service_join.h"
 
 struct agent;
+
+/* Who follows what becomes of Services; all on the loop. */
+struct agent_observer {
+    /* It is another one, as it goes to the kernel now. */
+    void (*on_service)(const struct joined_service *s, void *user);
+    /* The kernel has taken all that was told before, or not. */
+    void (*on_applied)(bool ok, void *user);
+};
 
 struct agent_options {
     const char *node_name;
     bool external_ips;
     const struct prefix *node_port_addresses; /* none = all. Borrowed */
     size_t n_node_port_addresses;
+    const struct agent_observer *observer; /* NULL: nobody */
+    void *observer_user;
 };
 
 /* Both families go to the kernel together; a sync counts for those that had something in it. */

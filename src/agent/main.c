@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "agent/l2.h"
 #include "agent/node_wait.h"
 #include "agent/status_server.h"
 #include "base/assert.h"
@@ -17,6 +18,8 @@ struct settings {
     bool external_ips, masquerade_all, cleanup;
     struct node_prefixes cluster, node_ports; /* networks of pods; where node ports answer */
     bool primary;                             /* node_ports and the node's primary addresses */
+    struct l2_options l2;                     /* namespace_ NULL: no addresses are announced */
+    int64_t l2_port;
     json_t *flags;                            /* as given, for who asks */
 };
 
@@ -93,6 +96,23 @@ static bool take_primary(struct settings *s)
         ok_;                                                                                       \
     })
 
+/* NULL with 0: it is not wanted. */
+static int start_l2(struct settings *s, struct kube_client *c, struct l2 **ret, struct err *reterr)
+{
+    *ret = NULL;
+    if (str_empty(s->l2.namespace_))
+        return 0;
+    s->l2.node_name = s->node_name;
+    s->l2.port = (uint16_t)s->l2_port;
+    return l2_new(c, &s->l2, ret, reterr);
+}
+
+static void add_l2_metrics(struct buf *b, void *user)
+{
+    if (user)
+        l2_metrics(user, b);
+}
+
 static int run(struct settings *s)
 {
     struct err err = {0};
@@ -102,6 +122,7 @@ static int run(struct settings *s)
     struct dataplane *backend = NULL;
     struct agent *agent = NULL;
     struct status_server *status = NULL;
+    struct l2 *l2 = NULL;
     if (kube_config_load(s->kubeconfig, s->context, &config, &err) < 0 || loop_new(&loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (kube_client_new(loop, config, "fairlead-agent/" FAIRLEAD_VERSION, &client, &err) < 0)
@@ -120,10 +141,10 @@ static int run(struct settings *s)
         .node_port_addresses = s->node_ports.v,
         .n_node_port_addresses = s->node_ports.n,
         .masquerade_all = s->masquerade_all};
-    const struct agent_options ao = {.node_name = s->node_name,
-                                     .external_ips = s->external_ips,
-                                     .node_port_addresses = s->node_ports.v,
-                                     .n_node_port_addresses = s->node_ports.n};
+    struct agent_options ao = {.node_name = s->node_name,
+                               .external_ips = s->external_ips,
+                               .node_port_addresses = s->node_ports.v,
+                               .n_node_port_addresses = s->node_ports.n};
     if (!dc.n_cluster_cidrs && !dc.pod_interface && !dc.pod_interface_prefix)
         log_warn("pods cannot be told from others: no --detect-local-mode, no --cluster-cidr");
     loop_signal_add(loop, SIGTERM, on_stop, loop);
@@ -138,7 +159,11 @@ static int run(struct settings *s)
     struct status_options so = {
         .healthz_address = s->healthz, .metrics_address = s->metrics, .options = s->flags};
     int code = EXIT_FAILED;
-    int r = agent_new(client, backend, &ao, &agent, &err);
+    int r = start_l2(s, client, &l2, &err);
+    ao.observer = l2 ? &l2_observer : NULL;
+    ao.observer_user = so.metrics_user = l2;
+    so.add_metrics = add_l2_metrics;
+    r = r < 0 ? r : agent_new(client, backend, &ao, &agent, &err);
     so.agent = agent;
     if (r == 0)
         assert_dump_add(agent_dump, agent);
@@ -149,6 +174,7 @@ static int run(struct settings *s)
         code = loop_run(loop);
     }
     status_server_free(status);
+    l2_free(l2);
     agent_free(agent);
     kube_client_free(client);
     loop_turn(loop, 0);
@@ -159,7 +185,12 @@ static json_t *flags_json(const struct arg *args)
 {
     json_t *j = json_object();
     for (; args->name; args++) {
+        char number[24];
         const char *text = args->type == ARG_STRING ? *(const char **)args->value : NULL;
+        if (args->type == ARG_INT) {
+            snprintf(number, sizeof(number), "%lld", (long long)*(int64_t *)args->value);
+            text = number;
+        }
         json_object_set_new(j, args->name,
                             args->type == ARG_BOOL ? json_boolean(*(bool *)args->value)
                                                    : json_text(str_from(text ? text : "")));
@@ -169,7 +200,9 @@ static json_t *flags_json(const struct arg *args)
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249"};
+    struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249",
+                         .l2 = {.key_secret = "fairlead-system/fairlead-agent-key"},
+                         .l2_port = 7947};
     char host[256];
     struct arg args[] = {
         {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
@@ -197,6 +230,16 @@ int main(int argc, char **argv)
          false},
         {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT",
          "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
+        {"address-pool-namespace", 0, ARG_STRING, &s.l2.namespace_, "NAME",
+         "where IPAddressPools and L2Advertisements are, whose addresses this node may answer for "
+         "(default: it answers for none)",
+         0, 0, false},
+        {"agent-key-secret", 0, ARG_STRING, &s.l2.key_secret, "NAMESPACE/NAME",
+         "whose `key` the heartbeats of agents are signed with (default "
+         "fairlead-system/fairlead-agent-key)",
+         0, 0, false},
+        {"agent-heartbeat-port", 0, ARG_INT, &s.l2_port, "PORT",
+         "UDP, of heartbeats between agents (default 7947)", 1, 65535, false},
         {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
          false},
         {.name = NULL},

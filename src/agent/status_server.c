@@ -13,6 +13,8 @@
 struct status_server {
     const struct agent *agent;
     const json_t *options; /* borrowed */
+    void (*add_metrics)(struct buf *ret, void *user); /* NULL: nobody has more */
+    void *metrics_user;
     struct http_server *healthz, *metrics;
     struct health_counts counts;
     uint64_t started_us;
@@ -73,6 +75,8 @@ static void metrics(struct status_server *s, struct http_exchange *x)
     struct buf b = {0};
     agent_get_stats(s->agent, &st);
     metrics_format(&st, &s->counts, &b);
+    if (s->add_metrics)
+        s->add_metrics(&b, s->metrics_user);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
@@ -197,6 +201,8 @@ int status_server_new(struct loop *l, const struct status_options *o, struct sta
     struct status_server *s = NEW(struct status_server);
     s->agent = o->agent;
     s->options = o->options;
+    s->add_metrics = o->add_metrics;
+    s->metrics_user = o->metrics_user;
     s->started_us = time_mono_us();
     s->started_real_us = time_real_us();
     int r = serve(l, s, o->healthz_address, &health_ops, &s->healthz, reterr);

@@ -12,6 +12,8 @@ struct status_options {
     /* IP:PORT; empty = off. A port that is taken is logged, not fatal. */
     const char *healthz_address, *metrics_address;
     const json_t *options; /* what the program was told, by flag: strings and booleans. Borrowed */
+    void (*add_metrics)(struct buf *ret, void *user); /* of who else is in the program; NULL */
+    void *metrics_user;
 };
 int status_server_new(struct loop *l, const struct status_options *o, struct status_server **ret,
                       struct err *reterr) NODISCARD;

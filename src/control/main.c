@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/program.h"
+#include "control/agent_key.h"
 #include "control/authority.h"
 #include "control/balancer_addresses.h"
 #include "control/certificate_service.h"
@@ -101,6 +102,7 @@ struct parts {
     struct debug_server *debug;
     struct ingress_status *status; /* NULL: nobody's is written */
     struct balancer_addresses *balancer;
+    struct agent_key *agent_key;
     struct leader *leader;         /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
@@ -137,8 +139,10 @@ static void on_leads(bool leads, void *user)
     log_info(leads ? "leading: status is written here" : "not leading any more");
     if (p->status)
         ingress_status_set_leads(p->status, leads);
-    if (p->balancer)
+    if (p->balancer) {
         balancer_addresses_set_leads(p->balancer, leads);
+        agent_key_set_leads(p->agent_key, leads);
+    }
     control_set_leads(p->control, leads);
 }
 
@@ -188,8 +192,10 @@ static int start(struct settings *s, const struct kube_config *config,
     if (s->publish)
         p->status = ingress_status_new(p->client, p->control, s->publish);
     s->balancer.host = o->host;
-    if (s->balancer.namespace_)
+    if (s->balancer.namespace_) {
         p->balancer = balancer_addresses_new(p->client, &s->balancer);
+        p->agent_key = agent_key_new(p->client, ns);
+    }
     debug_server_set_balancer(p->debug, p->balancer);
     if (s->publish || o->allocates || p->balancer)
         p->leader = leader_new(p->client, ns, "fairlead-control-leader",
@@ -244,6 +250,7 @@ static int run(struct settings *s, json_t *labels)
     leader_free(p.leader);
     ingress_status_free(p.status);
     balancer_addresses_free(p.balancer);
+    agent_key_free(p.agent_key);
     authority_free(p.authority);
     injector_free(p.injector);
     xds_service_free(p.xds);

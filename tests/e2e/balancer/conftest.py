@@ -42,6 +42,15 @@ class Cluster(Server):
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "annotations": annotations or {}, "labels": labels or {}},
             "spec": {"type": "LoadBalancer", "ports": [{"name": f"p{p}", "port": p} for p in ports], **spec}})
 
+    def put_slice(self, service, endpoints, family=4):
+        path, name = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", f"{service}-{family}"
+        o = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": name, "labels": {"kubernetes.io/service-name": service}},
+             "addressType": f"IPv{family}", "endpoints": endpoints, "ports": [{"name": "p80", "port": 8080, "protocol": "TCP"}]}
+        r = self.post(path, o)
+        if r.status == 409:
+            r = self.patch(f"{path}/{name}", {"endpoints": endpoints})
+        assert r.status in (200, 201), r.body
+
     def remove(self, path):
         assert self.delete(path).status in (200, 202)
 

@@ -89,7 +89,10 @@ static void world_start(struct world *w)
     assert_ok(agent_new(w->client, w->backend, &o, &w->agent, NULL));
     if (!options)
         options = json_pack("{s:s,s:b}", "node-name", "n1", "external-ips", true);
-    const struct status_options so = {w->agent, "127.0.0.1:0", "127.0.0.1:0", options};
+    const struct status_options so = {.agent = w->agent,
+                                      .healthz_address = "127.0.0.1:0",
+                                      .metrics_address = "127.0.0.1:0",
+                                      .options = options};
     assert_ok(status_server_new(w->loop, &so, &w->status, NULL));
     assert_ok(ip_parse(STR("127.0.0.1"), &ip));
     for (int i = 0; i < 2; i++) {
