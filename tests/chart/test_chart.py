@@ -104,6 +104,8 @@ def test_values_reach_the_programs(helm):
     (["gateway.service.type=Other"], "/gateway/service/type"),
     (["ingress.configMap=noslash"], "/ingress/configMap"),
     (["control.extraArgs={log-level=debug}"], "/control/extraArgs"),
+    (["loadBalancer.namespace=Upper"], "/loadBalancer/namespace"),
+    (["loadBalancer.heartbeatPort=0"], "/loadBalancer/heartbeatPort"),
 ])
 def test_what_is_refused(helm, values, says):
     done = template(helm, *values, check=False)
@@ -126,6 +128,28 @@ def test_what_pods_may(helm):
             assert "add" not in rights["capabilities"] and spec["securityContext"]["runAsNonRoot"] is True and "hostNetwork" not in spec
     rules = [r for o in template(helm) if o["kind"] in ("Role", "ClusterRole") for r in o["rules"]]
     assert not any("*" in r["verbs"] + r["resources"] + r["apiGroups"] for r in rules)
+
+
+def test_addresses_where_no_cloud_gives_them(helm):
+    """Off, there is nothing of it; on, agents may answer for addresses themselves, and each reads what it needs and no more."""
+    assert "metallb" not in json.dumps(template(helm))
+    objects = template(helm, "loadBalancer.enabled=true", "loadBalancer.namespace=pools", "loadBalancer.loadBalancerClass=x.example/y", "loadBalancer.heartbeatPort=7000")
+    definitions = {p.stem + ".metallb.io" for p in (ROOT / "deploy/crds/metallb").glob("*.yaml")}
+    assert {o["metadata"]["name"] for o in objects if o["kind"] == "CustomResourceDefinition" and "metallb" in o["metadata"]["name"]} == definitions and len(definitions) == 2
+    agent, = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"]
+    assert agent["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
+    assert {"--address-pool-namespace=pools", "--agent-heartbeat-port=7000"} <= set(agent["args"])
+    control, = named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"]
+    assert {"--address-pool-namespace=pools", "--load-balancer-class=x.example/y"} <= set(control["args"])
+    for program, container in (("agent", agent), ("control", control)):
+        known = run(BIN / f"fairlead-{program}", "--help")
+        assert all(a.split("=")[0] in known for a in container["args"] if a.startswith("--"))
+    assert named(objects, "Role", "fairlead-agent-pools")["rules"] == [{"apiGroups": ["metallb.io"], "resources": ["ipaddresspools", "l2advertisements"], "verbs": ["list", "watch"]}]
+    assert named(objects, "Role", "fairlead-control-pools")["rules"] == [{"apiGroups": ["metallb.io"], "resources": ["ipaddresspools"], "verbs": ["list", "watch"]}]
+    assert {o["metadata"]["namespace"] for o in objects if o["kind"] in ("Role", "RoleBinding") and o["metadata"]["name"].endswith("-pools")} == {"pools"}
+    assert named(objects, "Role", "fairlead-agent")["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["fairlead-agent-key"]}]
+    more = [r for r in named(objects, "ClusterRole", "fairlead-control")["rules"] if r not in named(template(helm), "ClusterRole", "fairlead-control")["rules"]]
+    assert more == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}, {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]}]
 
 
 def test_plain_manifests_are_what_it_gives(helm):

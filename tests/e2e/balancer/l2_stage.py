@@ -95,7 +95,10 @@ class Node(Namespace):
         return text.decode()
 
     def metric(self, name):
-        return next((float(line.split()[-1]) for line in self.metrics().splitlines() if line.split(" ")[0] == name), None)
+        try:
+            return next((float(line.split()[-1]) for line in self.metrics().splitlines() if line.split(" ")[0] == name), None)
+        except ConnectionRefusedError:
+            return None  # it starts
 
     def close(self):
         if self.agent:
@@ -218,7 +221,7 @@ class Stage:
 
     def endpoints(self, service, *nodes, family=4, ready=True):
         """The endpoints of a Service, on these nodes."""
-        self.cluster.put_slice(service, [{"addresses": [n.v6 if family == 6 else n.v4], "nodeName": n.name, "conditions": {"ready": ready}}
+        self.cluster.put_slice(service, [{"addresses": [n.v6 if family == 6 else n.v4], "nodeName": n.name, "conditions": {"ready": ready, "serving": ready}}
                                          for n in (self.nodes[name] for name in nodes)], family)
 
     def order(self, ip, *names):
