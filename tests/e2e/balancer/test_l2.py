@@ -3,7 +3,7 @@ import socket
 
 import pytest
 from l2_stage import ETH_P_ARP, ETH_P_IPV6, Stage, packets
-from suite import wait_until
+from suite import FAIRLEAD, run, wait_until
 
 NODE = "/api/v1/nodes/"
 
@@ -33,6 +33,8 @@ def test_one_node_answers_for_each(stage):
     stage.cluster.told(name, "nodeAssigned", f'announcing from node "{winners[ips[0]]}" with protocol "layer2"')
     held = [line for line in stage.nodes[winners[ips[0]]].metrics().splitlines() if line.startswith("metallb_speaker_announced{")]
     assert f'metallb_speaker_announced{{ip="{ips[0]}",node="{winners[ips[0]]}",protocol="layer2",service="default/{name}"}} 1' in held
+    described = run(FAIRLEAD, "describe", f"svc/{name}", f"--kubeconfig={stage.cluster.kubeconfig()}")
+    assert described.splitlines()[:2] == [f"service: default/{name}", f"  address {ips[0]} of pool lan, announced by node {winners[ips[0]]}"]
     # The kernel of a client finds it, and what it asks is answered.
     assert stage.node_of(stage.client.neighbour(ips[0])) == winners[ips[0]]
     assert {wait_until("an endpoint answers", lambda: stage.client.ask(ips[0])) for _ in range(40)} == set(stage.nodes)

@@ -22,6 +22,8 @@ struct world {
     struct status_server *status;
     struct http_client *http[2];     /* healthz, metrics */
     const struct prefix *node_ports; /* where they answer; NULL: everywhere */
+    struct buf observed;             /* what an observer is told, with seen */
+    bool is_observed;
 };
 
 /* ---- objects ---- */
@@ -74,14 +76,29 @@ static void world_begin(struct world *w)
     api_change(&w->api, NODES, "n2", "{\"metadata\":{\"name\":\"n2\",\"labels\":{}}}");
 }
 
+static void observe_service(const struct joined_service *s, void *user)
+{
+    struct world *w = user;
+    buf_addf(&w->observed, "%s%s ", s->object ? "" : "-", s->key);
+}
+
+static void observe_applied(bool ok, void *user)
+{
+    struct world *w = user;
+    buf_add_cstr(&w->observed, ok ? "ok " : "failed ");
+}
+
 static void world_start(struct world *w)
 {
+    static const struct agent_observer observer = {observe_service, observe_applied};
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
     static json_t *options;
     struct agent_options o = {.node_name = "n1",
                               .external_ips = true,
                               .node_port_addresses = w->node_ports,
-                              .n_node_port_addresses = w->node_ports != NULL};
+                              .n_node_port_addresses = w->node_ports != NULL,
+                              .observer = w->is_observed ? &observer : NULL,
+                              .observer_user = w};
     struct ip ip;
     kc.port = http_server_port(w->api.server);
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
@@ -106,6 +123,7 @@ static void world_start(struct world *w)
 
 static void world_end(struct world *w)
 {
+    buf_done(&w->observed);
     http_client_free(w->http[0]);
     http_client_free(w->http[1]);
     status_server_free(w->status);
@@ -895,9 +913,45 @@ static void test_rows_25_36_address_lists(void **state)
     world_end(&w);
 }
 
+/* Who announces addresses has to know when the kernel has what they need: first what goes there,
+ * then that it is there; never before. */
+static void test_what_an_observer_is_told(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    w.is_observed = true;
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_string_equal(buf_cstr(&w.observed), "ok ");
+    buf_clear(&w.observed);
+    fake_dataplane_hold(w.backend, true);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_until(&w, w.observed.n);
+    put_service(&w, "b", "", CLUSTER_IP("10.96.0.2") "," PORT80);
+    assert_until(&w, stats(&w).service_changes_pending); /* b waits: a is under way */
+    assert_string_equal(buf_cstr(&w.observed), "ns/a ");
+    fake_dataplane_hold(w.backend, false);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ns/b ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/a ok ns/b ok ");
+    /* The kernel refuses; then it takes what it was given before. */
+    buf_clear(&w.observed);
+    fake_dataplane_fail(w.backend, 1);
+    put_service(&w, "c", "", CLUSTER_IP("10.96.0.3") "," PORT80);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/c failed ok ");
+    /* Nothing for the kernel to do is done. */
+    buf_clear(&w.observed);
+    put_service(&w, "c", "\"more\":\"labels\"", CLUSTER_IP("10.96.0.3") "," PORT80);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/c ok ");
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_an_observer_is_told),
         cmocka_unit_test(test_row_2_selectors_live),
         cmocka_unit_test(test_row_9_not_ready_pods_that_are_published),
         cmocka_unit_test(test_row_10_endpoints_of_any_origin),
