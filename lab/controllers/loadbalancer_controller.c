@@ -1,7 +1,7 @@
 /* Load balancer addresses: gives each Service of type LoadBalancer an address of the lab's pool per
  * IP family and writes it to status; takes it back when the type changes. Whose wish is heeded, and
- * how, is model/address_allocator.h's business, as on a real cluster; the pool is the lab's own, and
- * Services of other classes are left alone. Nothing is stored: what is in use is read from the
+ * how, is model/address_allocator.h's business, as on a real cluster; the pool is the lab's own,
+ * and Services of other classes are left alone. Nothing is stored: what is in use is read from the
  * Services themselves. */
 #include <stdio.h>
 
@@ -44,8 +44,8 @@ static void put_pool(struct address_allocator *a, const struct controllers_optio
         json_array_append_new(addresses, json_string(o->lb_pool_v4));
     if (!str_empty(o->lb_pool_v6))
         json_array_append_new(addresses, json_string(o->lb_pool_v6));
-    AUTO_JSON json_t *pool = json_pack("{s:{s:s},s:{s:o}}", "metadata", "name", "lab", "spec",
-                                       "addresses", addresses);
+    AUTO_JSON json_t *pool =
+        json_pack("{s:{s:s},s:{s:o}}", "metadata", "name", "lab", "spec", "addresses", addresses);
     if (json_array_size(addresses))
         address_allocator_put_pool(a, pool);
 }
@@ -81,8 +81,8 @@ static void on_verdict(const struct address_verdict *v, void *user)
         return;
     for (size_t i = 0; i < v->n_ips; i++) {
         same = same && ip_eq(&v->ips[i], &v->service->has[i]);
-        json_array_append_new(w->ingress, json_pack("{s:s,s:s}", "ip", ip_format(&v->ips[i], ip),
-                                                    "ipMode", "VIP"));
+        json_array_append_new(
+            w->ingress, json_pack("{s:s,s:s}", "ip", ip_format(&v->ips[i], ip), "ipMode", "VIP"));
     }
     w->write = v->write && !same;
     w->warning = v->warning ? xstrdup(v->message) : NULL;

@@ -1,7 +1,7 @@
-/* Each Service with balancer addresses is an item. It is looked at when the agent makes something of
- * it, all of them when rules, nodes or agents come and go. An address is held while any of its
- * Services wants it here. One that is lost is silent at once; one that is won waits until the kernel
- * has taken what the agent has made of the Service. */
+/* Each Service with balancer addresses is an item. It is looked at when the agent makes something
+ * of it, all of them when rules, nodes or agents come and go. An address is held while any of its
+ * Services wants it here. One that is lost is silent at once; one that is won waits until the
+ * kernel has taken what the agent has made of the Service. */
 #include "agent/l2.h"
 
 #include <errno.h>
@@ -163,8 +163,7 @@ static void read_endpoints(struct item *i, const struct joined_service *s)
             if (!(*slice)->family || (!e->ready && !e->serving))
                 continue;
             i->has_endpoints = true;
-            const char *node =
-                i->local ? topology_node(slice_object_topology(*slice, k)) : NULL;
+            const char *node = i->local ? topology_node(slice_object_topology(*slice, k)) : NULL;
             bool known = !node;
             VEC_FOREACH (n, &i->nodes)
                 known = known || streq(*n, node);
@@ -330,8 +329,7 @@ static void on_advertisement(json_t *object, void *user)
     const char *wrong = l2_rules_put_advertisement(l->rules, object);
     if (wrong) {
         log_warn("an L2Advertisement announces nothing",
-                 kv_s("advertisement", json_at_str(object, "metadata.name")),
-                 kv_s("cause", wrong));
+                 kv_s("advertisement", json_at_str(object, "metadata.name")), kv_s("cause", wrong));
         event_record(l->events, object, "L2Advertisement", "metallb.io/v1beta1", "Warning",
                      "InvalidL2Advertisement", "%s; it announces nothing", wrong);
     }
@@ -418,16 +416,11 @@ static void watch(struct l2 *l)
         xasprintf("%s%s/l2advertisements", group, l->options->namespace_);
     AUTO_CHARS char *secrets = xasprintf("/api/v1/namespaces/" STR_FMT "/secrets", STR_ARG(ns));
     AUTO_CHARS char *field = xasprintf("metadata.name=" STR_FMT, STR_ARG(name));
-    const struct informer_options po = {.path = pools,
-                                        .lean = true,
-                                        .optional = true,
-                                        .no_refusal = true},
-                                  ao = {.path = advertisements,
-                                        .lean = true,
-                                        .optional = true,
-                                        .no_refusal = true},
-                                  no = {.path = "/api/v1/nodes", .lean = true},
-                                  ko = {.path = secrets, .field_selector = field, .lean = true};
+    const struct informer_options
+        po = {.path = pools, .lean = true, .optional = true, .no_refusal = true},
+        ao = {.path = advertisements, .lean = true, .optional = true, .no_refusal = true},
+        no = {.path = "/api/v1/nodes", .lean = true},
+        ko = {.path = secrets, .field_selector = field, .lean = true};
     l->pools = informer_start(l->client, &po, &pool_ops, l);
     l->advertisements = informer_start(l->client, &ao, &advertisement_ops, l);
     l->nodes = informer_start(l->client, &no, &node_ops, l);

@@ -17,8 +17,8 @@ struct l2_options {
 };
 
 /* Options are borrowed. */
-int l2_new(struct kube_client *c, const struct l2_options *o, struct l2 **ret,
-           struct err *reterr) NODISCARD;
+int l2_new(struct kube_client *c, const struct l2_options *o, struct l2 **ret, struct err *reterr)
+    NODISCARD;
 /* Others take over at once. NULL is allowed. */
 void l2_free(struct l2 *l);
 /* For agent_options: what the agent does with Services. user: the l2. */

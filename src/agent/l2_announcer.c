@@ -85,8 +85,8 @@ static void send_packet(struct l2_announcer *a, bool v6, const struct rtnl_link 
                                   .sll_halen = 6};
     memcpy(address.sll_addr, to, 6);
     /* What does not go out now is asked for again, or told again. */
-    IGNORE_RESULT(sendto(a->families[v6].fd, p, n, MSG_DONTWAIT,
-                         (const struct sockaddr *)&address, sizeof(address)));
+    IGNORE_RESULT(sendto(a->families[v6].fd, p, n, MSG_DONTWAIT, (const struct sockaddr *)&address,
+                         sizeof(address)));
 }
 
 static void send_arp(struct l2_announcer *a, const struct rtnl_link *l, struct arp *m,
@@ -240,8 +240,8 @@ static bool receive_one(struct family *f)
     char data[1600];
     struct sockaddr_ll from = {0};
     socklen_t n_from = sizeof(from);
-    ssize_t n = recvfrom(f->fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from,
-                         &n_from);
+    ssize_t n =
+        recvfrom(f->fd, data, sizeof(data), MSG_DONTWAIT, (struct sockaddr *)&from, &n_from);
     if (n < 0)
         return errno == EINTR || errno == ENETDOWN;
     const struct rtnl_link *l = link_of(a, (unsigned)from.sll_ifindex);
@@ -293,8 +293,7 @@ static int set_filter(int fd, bool v6)
     struct sock_fprog program = {
         .len = (unsigned short)(v6 ? ARRAY_LEN(solicitations) : ARRAY_LEN(arp)),
         .filter = v6 ? solicitations : arp};
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
-                                                                                      : 0;
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
 /* The filter comes before the first packet: a socket of no protocol gets none. */
@@ -376,7 +375,8 @@ static void read_links(struct l2_announcer *a)
     a->links.v = NULL;
     a->links.n = a->links.cap = 0;
     if (rtnl_link_each(a->links_socket, on_link, a, &err) < 0) {
-        log_warn("interfaces cannot be listed; those known are kept", kv_s("cause", err_text(&err)));
+        log_warn("interfaces cannot be listed; those known are kept",
+                 kv_s("cause", err_text(&err)));
         vec_done(&a->links);
         a->links.v = before.v;
         a->links.n = before.n;

@@ -1,5 +1,5 @@
-/* Objects are small and few: what follows from them is found anew for each question, so that there is
- * nothing to be kept up to date. */
+/* Objects are small and few: what follows from them is found anew for each question, so that there
+ * is nothing to be kept up to date. */
 #include "agent/l2_rules.h"
 
 #include "base/map.h"

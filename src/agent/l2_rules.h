@@ -10,8 +10,8 @@ struct l2_rules *l2_rules_new(void);
 void l2_rules_free(struct l2_rules *r); /* NULL is allowed */
 void l2_rules_put_pool(struct l2_rules *r, const json_t *j);
 void l2_rules_remove_pool(struct l2_rules *r, struct str key);
-/* What of it cannot be used: for a log line; NULL: all can. Such an advertisement announces nothing.
- * Borrowed until the next change. */
+/* What of it cannot be used: for a log line; NULL: all can. Such an advertisement announces
+ * nothing. Borrowed until the next change. */
 const char *l2_rules_put_advertisement(struct l2_rules *r, const json_t *j);
 void l2_rules_remove_advertisement(struct l2_rules *r, struct str key);
 /* Is it another one for the rules? */

@@ -140,8 +140,7 @@ static int open_socket(uint8_t family, uint16_t port, struct err *reterr)
     if (bind(fd, (const struct sockaddr *)&any, n) < 0) {
         int code = -errno;
         close(fd);
-        return err_set(reterr, code, NULL, "UDP port %u for heartbeats: %s", port,
-                       strerror(-code));
+        return err_set(reterr, code, NULL, "UDP port %u for heartbeats: %s", port, strerror(-code));
     }
     return fd;
 }
@@ -209,8 +208,7 @@ void liveness_set_key(struct liveness *l, struct str key)
 
 void liveness_put_peer(struct liveness *l, const char *node, const struct ip *ip)
 {
-    if (!streq(node, l->node) &&
-        !peer_table_put(l->peers, node, ip, !l->has_peers, time_mono_ms()))
+    if (!streq(node, l->node) && !peer_table_put(l->peers, node, ip, !l->has_peers, time_mono_ms()))
         log_warn("too many nodes for heartbeats; this one is taken for gone", kv_s("node", node),
                  kv_i("limit", LIVENESS_PEERS_MAX));
 }

@@ -1,7 +1,7 @@
 #pragma once
 /* Which agents of other nodes are there: each tells all candidates so several times a second, by
- * UDP (agent/heartbeat.h), and is taken for gone when nothing has been heard of it for a little more
- * than a second. A table with a clock that is given, and the socket and timers around it. */
+ * UDP (agent/heartbeat.h), and is taken for gone when nothing has been heard of it for a little
+ * more than a second. A table with a clock that is given, and the socket and timers around it. */
 
 #include "agent/heartbeat.h"
 #include "base/addr.h"
@@ -29,8 +29,8 @@ void peer_table_sweep(struct peer_table *t);
 bool peer_table_hear(struct peer_table *t, const struct heartbeat *h, uint64_t now_ms,
                      int64_t real_ms);
 bool peer_table_is_alive(const struct peer_table *t, const char *node);
-/* Who has been silent for too long is gone. Returns whether somebody has come or gone since the last
- * call; *ret_next_ms: when the next one would be, UINT64_MAX: never. */
+/* Who has been silent for too long is gone. Returns whether somebody has come or gone since the
+ * last call; *ret_next_ms: when the next one would be, UINT64_MAX: never. */
 bool peer_table_look(struct peer_table *t, uint64_t now_ms, uint64_t *ret_next_ms);
 /* Nobody could have been heard until now: who was there is there; with all, everybody is. */
 void peer_table_forgive(struct peer_table *t, bool all, uint64_t now_ms);
@@ -54,8 +54,8 @@ int liveness_new(struct loop *l, const char *node, uint8_t family, uint16_t port
 void liveness_free(struct liveness *l);
 /* Until there is one, nothing is said and nobody is there. */
 void liveness_set_key(struct liveness *l, struct str key);
-/* Who is to be spoken with: put, one by one, then end; who was not put goes. Those of the first time
- * are taken to be there, until they have been silent for too long. */
+/* Who is to be spoken with: put, one by one, then end; who was not put goes. Those of the first
+ * time are taken to be there, until they have been silent for too long. */
 void liveness_put_peer(struct liveness *l, const char *node, const struct ip *ip);
 void liveness_end_peers(struct liveness *l);
 /* What we say of ourselves: told at once if it is something else. */

@@ -20,7 +20,7 @@ struct settings {
     bool primary;                             /* node_ports and the node's primary addresses */
     struct l2_options l2;                     /* namespace_ NULL: no addresses are announced */
     int64_t l2_port;
-    json_t *flags;                            /* as given, for who asks */
+    json_t *flags; /* as given, for who asks */
 };
 
 /* Row 14, with kube-proxy's words. Says what is wrong and returns false. */
@@ -200,7 +200,8 @@ static json_t *flags_json(const struct arg *args)
 
 int main(int argc, char **argv)
 {
-    struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249",
+    struct settings s = {.healthz = "0.0.0.0:10256",
+                         .metrics = "127.0.0.1:10249",
                          .l2 = {.key_secret = "fairlead-system/fairlead-agent-key"},
                          .l2_port = 7947};
     char host[256];

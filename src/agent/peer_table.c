@@ -4,8 +4,8 @@
 
 struct peer {
     struct ip ip;
-    uint64_t heard_ms;    /* by our clock */
-    int64_t last_ms;      /* the newest time that it has said, by its own */
+    uint64_t heard_ms; /* by our clock */
+    int64_t last_ms;   /* the newest time that it has said, by its own */
     bool alive, is_put;
 };
 

@@ -12,7 +12,7 @@
 
 struct status_server {
     const struct agent *agent;
-    const json_t *options; /* borrowed */
+    const json_t *options;                            /* borrowed */
     void (*add_metrics)(struct buf *ret, void *user); /* NULL: nobody has more */
     void *metrics_user;
     struct http_server *healthz, *metrics;

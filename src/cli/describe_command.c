@@ -139,8 +139,8 @@ static void add_addresses(const struct describe_args *a, const json_t *objects, 
                           const char *name, json_t *to)
 {
     const json_t *service = find_service(objects, ns, name);
-    const char *pool = json_key_str(json_at(service, "metadata.annotations"),
-                                    "metallb.io/ip-allocated-from-pool");
+    const char *pool =
+        json_key_str(json_at(service, "metadata.annotations"), "metallb.io/ip-allocated-from-pool");
     json_t *one, *addresses = json_array();
     size_t i;
     json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, one)

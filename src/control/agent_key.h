@@ -1,6 +1,6 @@
 #pragma once
-/* The Secret with which agents sign what they say to one another: made once, by the leader, and left
- * alone from then on. Who wants another one deletes it. */
+/* The Secret with which agents sign what they say to one another: made once, by the leader, and
+ * left alone from then on. Who wants another one deletes it. */
 
 #include "kube/client.h"
 

@@ -81,9 +81,8 @@ static bool is_being_written(const struct balancer_addresses *b, struct str key)
 static void write_patch(struct balancer_addresses *b, struct str key, const json_t *patch)
 {
     struct str name, ns = str_cut(key, '/', &name);
-    AUTO_CHARS char *path =
-        xasprintf("/api/v1/namespaces/" STR_FMT "/services/" STR_FMT "/status", STR_ARG(ns),
-                  STR_ARG(name));
+    AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/" STR_FMT "/services/" STR_FMT "/status",
+                                      STR_ARG(ns), STR_ARG(name));
     struct write *w = NEW(struct write);
     w->owner = b;
     w->key = str_dup(key);
@@ -280,17 +279,15 @@ struct balancer_addresses *balancer_addresses_new(struct kube_client *c,
     list_init(&b->writes);
     loop_call_init(&b->look, on_look, b);
     b->timer = loop_timer_new(kube_client_loop(c), on_timer, b);
-    b->pools = informer_start(
-        c,
-        &(struct informer_options){
-            .path = path, .lean = true, .optional = true, .no_refusal = true},
-        &pool_ops, b);
-    b->namespaces = informer_start(
-        c, &(struct informer_options){.path = "/api/v1/namespaces", .lean = true}, &namespace_ops,
-        b);
-    b->services =
-        informer_start(c, &(struct informer_options){.path = "/api/v1/services", .lean = true},
-                       &service_ops, b);
+    b->pools = informer_start(c,
+                              &(struct informer_options){
+                                  .path = path, .lean = true, .optional = true, .no_refusal = true},
+                              &pool_ops, b);
+    b->namespaces =
+        informer_start(c, &(struct informer_options){.path = "/api/v1/namespaces", .lean = true},
+                       &namespace_ops, b);
+    b->services = informer_start(
+        c, &(struct informer_options){.path = "/api/v1/services", .lean = true}, &service_ops, b);
     return b;
 }
 
@@ -321,8 +318,8 @@ void balancer_addresses_metrics(struct balancer_addresses *b, struct buf *out)
     uint64_t in_use[2];
     address_allocator_count(b->allocator);
     for (int used = 0; used < 2; used++) {
-        const char *name = used ? "metallb_allocator_addresses_in_use_total"
-                                : "metallb_allocator_addresses_total";
+        const char *name =
+            used ? "metallb_allocator_addresses_in_use_total" : "metallb_allocator_addresses_total";
         buf_addf(out, "# TYPE %s gauge\n", name);
         for (size_t at = 0; address_allocator_next_pool(b->allocator, &at, &p, in_use);)
             buf_addf(out, "%s{pool=\"%s\"} %llu\n", name, p->name,

@@ -11,8 +11,8 @@ struct debug_server {
     const struct control *control;
     const struct xds_service *xds;
     const struct certificate_service *certificates;
-    const struct injector *injector; /* NULL: nobody waits for it */
-    struct telemetry *telemetry;     /* NULL: sidecars are not served */
+    const struct injector *injector;     /* NULL: nobody waits for it */
+    struct telemetry *telemetry;         /* NULL: sidecars are not served */
     struct balancer_addresses *balancer; /* NULL: nobody is given addresses */
     struct http_server *http;
 };

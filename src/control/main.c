@@ -103,7 +103,7 @@ struct parts {
     struct ingress_status *status; /* NULL: nobody's is written */
     struct balancer_addresses *balancer;
     struct agent_key *agent_key;
-    struct leader *leader;         /* NULL: there is nothing to be written */
+    struct leader *leader; /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
     struct certificate_service *certificates;

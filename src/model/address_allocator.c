@@ -42,10 +42,10 @@ struct pool {
 
 struct address_allocator {
     char *class_;
-    struct map pools;      /* key -> struct pool */
-    struct map items;      /* key -> struct item */
-    struct map users;      /* bytes of an address -> struct user */
-    struct map namespaces; /* name -> labels (json_t) */
+    struct map pools;          /* key -> struct pool */
+    struct map items;          /* key -> struct item */
+    struct map users;          /* bytes of an address -> struct user */
+    struct map namespaces;     /* name -> labels (json_t) */
     VEC(struct pool *) sorted; /* by age, then by name */
     bool pools_changed, released;
 };
@@ -108,9 +108,9 @@ static void refuse_overlap(struct pool *p, const struct ip_range *r, const struc
     char field[40], first[IP_TEXT_BYTES], last[IP_TEXT_BYTES];
     snprintf(field, sizeof(field), "spec.addresses[%u]", r->at);
     finding_add(&p->p->findings, FINDING_ERROR, "InvalidAddressPool", p->p->key, field,
-                "take the addresses out of one of them",
-                "%s to %s overlaps with %s %s", ip_format(&r->first, first),
-                ip_format(&r->last, last), p == other ? "another one of" : "pool", other->p->key);
+                "take the addresses out of one of them", "%s to %s overlaps with %s %s",
+                ip_format(&r->first, first), ip_format(&r->last, last),
+                p == other ? "another one of" : "pool", other->p->key);
     p->p->refused = true;
 }
 
@@ -178,7 +178,8 @@ static void pool_free(struct pool *p)
 }
 
 /* The items of a pool that is another one now, or gone. */
-static void move_items(struct address_allocator *a, const struct address_pool *from, struct pool *to)
+static void move_items(struct address_allocator *a, const struct address_pool *from,
+                       struct pool *to)
 {
     void *value;
     for (size_t at = 0; map_next(&a->items, &at, NULL, &value);) {
@@ -479,8 +480,7 @@ static bool take_wanted(struct address_allocator *a, struct item *i, struct buf 
         buf_addf(why, "the addresses asked for (%s) are not of the IP families of the Service",
                  text);
     else if (!p)
-        buf_addf(why, "no pool has %s%s", text,
-                 s->n_wanted > 1 ? " and the other address" : "");
+        buf_addf(why, "no pool has %s%s", text, s->n_wanted > 1 ? " and the other address" : "");
     else if (s->pool && !streq(s->pool, p->p->name))
         buf_addf(why, "%s is of pool %s, and the Service asks for pool %s", text, p->p->name,
                  s->pool);
@@ -524,8 +524,9 @@ static bool allocate(struct address_allocator *a, struct item *i, struct buf *wh
         return take_of_pool(a, i, why);
     if (take_any(a, i))
         return true;
-    buf_addf(why, "%s", a->sorted.n ? "no address of a pool that is for it is free"
-                                    : "there are no IPAddressPools");
+    buf_addf(why, "%s",
+             a->sorted.n ? "no address of a pool that is for it is free"
+                         : "there are no IPAddressPools");
     return false;
 }
 
@@ -583,8 +584,8 @@ static bool is_somebody_elses(const struct address_allocator *a, const struct it
     const struct balanced_service *s = i->service;
     if (i->n_ips || s->annotated || (!s->n_has && !s->has_others))
         return false;
-    return s->has_others || (!pool_of(a, s->has, s->n_has, false) &&
-                             !pool_of(a, s->has, s->n_has, true));
+    return s->has_others ||
+           (!pool_of(a, s->has, s->n_has, false) && !pool_of(a, s->has, s->n_has, true));
 }
 
 /* What it has, by us or by what its status says, if that can stay. */

@@ -12,7 +12,7 @@ struct address_allocator;
 /* What is to be done for a Service. */
 struct address_verdict {
     const struct balanced_service *service;
-    bool write;         /* status is to be as below; else it is so, or nobody's business */
+    bool write; /* status is to be as below; else it is so, or nobody's business */
     struct ip ips[2];
     size_t n_ips;       /* 0: it is to have none */
     const char *pool;   /* of the addresses; NULL: none */

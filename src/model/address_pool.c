@@ -133,8 +133,8 @@ static void read_addresses(struct address_pool *p, const json_t *list)
             vec_push(&p->ranges, r);
             continue;
         }
-        AUTO_CHARS char *what = xasprintf("\"%s\" is neither a prefix nor a range",
-                                          text ? text : "");
+        AUTO_CHARS char *what =
+            xasprintf("\"%s\" is neither a prefix nor a range", text ? text : "");
         wrong(p, field, "give 192.0.2.0/28 or 192.0.2.10-192.0.2.20", what);
     }
 }

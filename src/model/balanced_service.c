@@ -67,8 +67,8 @@ static void read_wanted(struct balanced_service *s, const json_t *annotations, c
         struct str one = str_trim(str_cut(rest, ',', &rest));
         struct ip ip;
         if (ip_parse(one, &ip) < 0)
-            s->error = xasprintf("%s: \"%.60s\" is no address", what,
-                                 str_empty(listed) ? field : listed);
+            s->error =
+                xasprintf("%s: \"%.60s\" is no address", what, str_empty(listed) ? field : listed);
         else if (s->n_wanted == 2 || (s->n_wanted && s->wanted[0].family == ip.family))
             s->error = xasprintf("%s: at most one address of each family", what);
         else
@@ -100,14 +100,14 @@ static void read_ports(struct balanced_service *s, const json_t *list)
 {
     size_t i;
     json_t *item;
-    s->ports = xcalloc(MIN(json_array_size(list), (size_t)BALANCED_PORTS_MAX) + 1,
-                       sizeof(*s->ports));
+    s->ports =
+        xcalloc(MIN(json_array_size(list), (size_t)BALANCED_PORTS_MAX) + 1, sizeof(*s->ports));
     json_array_foreach(list, i, item)
     {
         int64_t port = json_at_int(item, "port", 0);
         if (port > 0 && port <= UINT16_MAX && s->n_ports < BALANCED_PORTS_MAX)
-            s->ports[s->n_ports++] = (struct balanced_port){
-                proto_of(json_key_str(item, "protocol")), (uint16_t)port};
+            s->ports[s->n_ports++] =
+                (struct balanced_port){proto_of(json_key_str(item, "protocol")), (uint16_t)port};
     }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 /* What a Service of type LoadBalancer asks for, and what its status says that it has: for who gives
- * addresses. Names and meanings of the annotations are MetalLB's, the old ones (metallb.universe.tf)
- * where the new ones (metallb.io) are absent. */
+ * addresses. Names and meanings of the annotations are MetalLB's, the old ones
+ * (metallb.universe.tf) where the new ones (metallb.io) are absent. */
 
 #include "base/addr.h"
 #include "codec/json.h"

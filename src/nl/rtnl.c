@@ -224,8 +224,7 @@ static int on_route(const struct nlmsg *m, void *user)
 }
 
 static int rtnl_dump(struct nl_socket *s, uint16_t type, const void *fixed, size_t fixed_bytes,
-                     int (*on_msg)(const struct nlmsg *m, void *user), void *w,
-                     struct err *reterr)
+                     int (*on_msg)(const struct nlmsg *m, void *user), void *w, struct err *reterr)
 {
     struct buf b = {0};
     uint32_t seq = nl_socket_seq(s);

@@ -1,6 +1,6 @@
 /* fuzz-layer: agent
- * Heartbeats from the network: whatever comes, by our key or not, is read within its bounds; what is
- * believed is written back as it was. The first byte says whether the signature is put right. */
+ * Heartbeats from the network: whatever comes, by our key or not, is read within its bounds; what
+ * is believed is written back as it was. The first byte says whether the signature is put right. */
 #include <stdlib.h>
 
 #include "agent/heartbeat.h"

@@ -39,11 +39,10 @@ static inline void on_pod(const struct workload *pod, void *user)
 
 static inline struct mesh *new_mesh(const struct world *w)
 {
-    struct mesh *m =
-        mesh_new(w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations,
-                                               w->tokens, "cluster.local", w->sidecars,
-                                               w->telemetries, &w->config, NULL, &w->objects,
-                                               w->clusters});
+    struct mesh *m = mesh_new(
+        w->join, &(struct mesh_peers){w->pods, w->authentications, w->authorizations, w->tokens,
+                                      "cluster.local", w->sidecars, w->telemetries, &w->config,
+                                      NULL, &w->objects, w->clusters});
     mesh_rules_set_entries(mesh_get_rules(m), w->entries);
     return m;
 }

@@ -46,8 +46,9 @@ static struct world begin(void)
 {
     struct world w = {l2_rules_new(), NULL};
     put_node(&w, "a", "'zone':'x'", "'addresses':[{'type':'InternalIP','address':'10.0.0.1'}]");
-    put_node(&w, "b", "'zone':'y'", "'addresses':[{'type':'ExternalIP','address':'10.0.1.2'},"
-                                    "{'type':'InternalIP','address':'10.0.0.2'}]");
+    put_node(&w, "b", "'zone':'y'",
+             "'addresses':[{'type':'ExternalIP','address':'10.0.1.2'},"
+             "{'type':'InternalIP','address':'10.0.0.2'}]");
     put_node(&w, "c", "'zone':'y'", "");
     put(&w, "lan", ",'labels':{'net':'lan'}", "'addresses':['192.0.2.0/24']", l2_rules_put_pool);
     put(&w, "wan", "", "'addresses':['198.51.100.0/24','2001:db8::/64']", l2_rules_put_pool);
@@ -59,11 +60,8 @@ static const char *choose(struct world *w, const char *ip)
 {
     struct ip one;
     assert_ok(ip_parse(str_from(ip), &one));
-    const struct l2_question q = {.ips = &one,
-                                  .n_ips = 1,
-                                  .has_endpoints = true,
-                                  .is_alive = is_alive,
-                                  .user = w};
+    const struct l2_question q = {
+        .ips = &one, .n_ips = 1, .has_endpoints = true, .is_alive = is_alive, .user = w};
     const char *name = l2_rules_choose(w->r, &q);
     return name ? name : "nobody";
 }
@@ -107,9 +105,10 @@ static void test_advertisements(void **state)
     assert_string_equal(choose(&w, "192.0.2.1"), "a");
     assert_string_equal(choose(&w, "198.51.100.1"), "nobody");
     assert_string_equal(choose(&w, "203.0.113.1"), "nobody"); /* of no pool */
-    put(&w, "one", "", "'ipAddressPoolSelectors':[{'matchLabels':{'net':'lan'}}],"
-                       "'interfaces':['eth1'],'nodeSelectors':[{'matchLabels':{'zone':'x'}},"
-                       "{'matchLabels':{'kubernetes.io/hostname':'none'}}]",
+    put(&w, "one", "",
+        "'ipAddressPoolSelectors':[{'matchLabels':{'net':'lan'}}],"
+        "'interfaces':['eth1'],'nodeSelectors':[{'matchLabels':{'zone':'x'}},"
+        "{'matchLabels':{'kubernetes.io/hostname':'none'}}]",
         put_advertisement);
     assert_string_equal(choose(&w, "192.0.2.1"), "a");
     assert_true(l2_rules_allow(w.r, &lan, "a", "eth1"));
@@ -117,8 +116,9 @@ static void test_advertisements(void **state)
     assert_false(l2_rules_allow(w.r, &lan, "b", "eth1"));
     assert_false(l2_rules_allow(w.r, &wan, "a", "eth1"));
     /* A second one adds to it: nodes, interfaces, preference. */
-    put(&w, "two", "", "'ipAddressPools':['lan','wan'],'preferredNodeSelectors':[{'weight':5,"
-                       "'preference':{'matchLabels':{'zone':'y'}}}]",
+    put(&w, "two", "",
+        "'ipAddressPools':['lan','wan'],'preferredNodeSelectors':[{'weight':5,"
+        "'preference':{'matchLabels':{'zone':'y'}}}]",
         put_advertisement);
     assert_true(l2_rules_allow(w.r, &lan, "a", "eth0"));
     w.dead = "b";
@@ -126,8 +126,8 @@ static void test_advertisements(void **state)
     w.dead = "c";
     assert_string_equal(choose(&w, "192.0.2.1"), "b");
     /* What it cannot do it does not do. */
-    AUTO_JSON json_t *selects = json_of(
-        "{'metadata':{'namespace':'s','name':'two'},'spec':{'serviceSelectors':[{}]}}");
+    AUTO_JSON json_t *selects =
+        json_of("{'metadata':{'namespace':'s','name':'two'},'spec':{'serviceSelectors':[{}]}}");
     assert_string_equal(l2_rules_put_advertisement(w.r, selects),
                         "spec.serviceSelectors: not supported");
     assert_string_equal(choose(&w, "198.51.100.1"), "nobody");

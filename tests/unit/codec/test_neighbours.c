@@ -13,8 +13,8 @@ static struct ip ip_of(const char *text)
 }
 
 /* Who has 192.0.2.1? Tell 192.0.2.9. */
-static const uint8_t request[ARP_BYTES] = {0,    1,    8,    0,    6, 4, 0, 1, 0x02, 0, 0, 0, 0, 9,
-                                           192,  0,    2,    9,    0, 0, 0, 0, 0,    0, 192, 0, 2, 1};
+static const uint8_t request[ARP_BYTES] = {0,   1, 8, 0, 6, 4, 0, 1, 0x02, 0, 0,   0, 0, 9,
+                                           192, 0, 2, 9, 0, 0, 0, 0, 0,    0, 192, 0, 2, 1};
 
 static void test_arp(void **state)
 {
@@ -41,9 +41,10 @@ static void test_arp(void **state)
 
 /* fe80::9 asks for 2001:db8::1, and says that it is at 02:00:00:00:00:09. */
 static const uint8_t solicitation[72] = {
-    0x60, 0,    0,    0,    0, 32, 58, 255, 0xfe, 0x80, 0, 0,    0,    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
-    0xff, 2,    0,    0,    0, 0,  0,  0,   0,    0,    0, 1,    0xff, 0, 0, 1, 135, 0, 0xff, 0xff, 0, 0, 0, 0,
-    0x20, 1,    0x0d, 0xb8, 0, 0,  0,  0,   0,    0,    0, 0,    0,    0, 0, 1, 1, 1, 2, 0, 0, 0, 0, 9};
+    0x60, 0, 0, 0, 0,   32, 58,   255,  0xfe, 0x80, 0, 0, 0,    0, 0,    0,    0, 0,
+    0,    0, 0, 0, 0,   9,  0xff, 2,    0,    0,    0, 0, 0,    0, 0,    0,    0, 1,
+    0xff, 0, 0, 1, 135, 0,  0xff, 0xff, 0,    0,    0, 0, 0x20, 1, 0x0d, 0xb8, 0, 0,
+    0,    0, 0, 0, 0,   0,  0,    0,    0,    1,    1, 1, 2,    0, 0,    0,    0, 9};
 
 static void checksum(uint8_t *p, size_t n)
 {
@@ -74,8 +75,8 @@ static void test_solicitation(void **state)
     const struct {
         size_t at;
         uint8_t value;
-    } bad[] = {{0, 0x40}, {6, 17}, {7, 254}, {40, 136}, {41, 1}, {48, 0xff}, {65, 0}, {65, 2},
-               {8, 0xff}};
+    } bad[] = {{0, 0x40},  {6, 17}, {7, 254}, {40, 136}, {41, 1},
+               {48, 0xff}, {65, 0}, {65, 2},  {8, 0xff}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         memcpy(p, solicitation, sizeof(solicitation));
         p[bad[i].at] = bad[i].value;

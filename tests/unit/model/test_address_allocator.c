@@ -141,9 +141,16 @@ static void test_ranges(void **state)
     assert_ok(ip_range_parse(STR("10.0.0.1 - 10.0.0.9"), &r));
     assert_ok(ip_range_parse(STR("2001:db8::/127"), &r));
     assert_string_equal(ip_format(&r.last, b), "2001:db8::1");
-    const char *const bad[] = {"",           "10.0.0.0",        "10.0.0.0/33",  "10.0.0.9-10.0.0.1",
-                               "10.0.0.1-",  "10.0.0.1-fd00::", "010.0.0.0/24", "10.0.0.0/24/3",
-                               "fd00::/129", "10.0.0.1-10.0.0.2-10.0.0.3"};
+    const char *const bad[] = {"",
+                               "10.0.0.0",
+                               "10.0.0.0/33",
+                               "10.0.0.9-10.0.0.1",
+                               "10.0.0.1-",
+                               "10.0.0.1-fd00::",
+                               "010.0.0.0/24",
+                               "10.0.0.0/24/3",
+                               "fd00::/129",
+                               "10.0.0.1-10.0.0.2-10.0.0.3"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(ip_range_parse(str_from(bad[i]), &r), -22);
 }
@@ -187,8 +194,9 @@ static void test_one_after_another(void **state)
     expect(t, "b", "192.0.2.1 of p");
     expect(t, "c", "192.0.2.9 of p");
     expect(t, "d", "nothing");
-    expect_event(t, "d", "! AllocationFailed: Failed to allocate IP for \"ns/d\": no address of a "
-                         "pool that is for it is free");
+    expect_event(t, "d",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/d\": no address of a "
+                 "pool that is for it is free");
     /* One goes, and who waited has its address. */
     address_allocator_remove_service(t->a, STR("ns/b"));
     work(t);
@@ -205,8 +213,9 @@ static void test_avoided(void **state)
     work(t);
     expect(t, "a", "192.0.2.254 of p");
     expect(t, "b", "192.0.3.1 of p");
-    expect_event(t, "c", "! AllocationFailed: Failed to allocate IP for \"ns/c\": no pool has "
-                         "192.0.2.255");
+    expect_event(t, "c",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/c\": no pool has "
+                 "192.0.2.255");
 }
 
 static void test_what_status_says_stays(void **state)
@@ -218,18 +227,20 @@ static void test_what_status_says_stays(void **state)
     work(t);
     expect(t, "old", "nothing"); /* it is so */
     expect(t, "new", "nothing");
-    expect_event(t, "new", "! AllocationFailed: Failed to allocate IP for \"ns/new\": no address "
-                           "of a pool that is for it is free"); /* autoAssign */
+    expect_event(t, "new",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/new\": no address "
+                 "of a pool that is for it is free"); /* autoAssign */
     /* Who says the same address and does not share: the older one keeps it. */
     SERVICE(t, "twin", .status = "{'ip':'192.0.2.5'}", .annotations = GIVEN("p"), .age = 8);
     address_allocator_forget(t->a);
     work(t);
     expect(t, "twin", "nothing");
     expect(t, "old", "none");
-    expect_event(t, "old", "! AllocationFailed: Failed to allocate IP for \"ns/old\": no address "
-                           "of a pool that is for it is free; what it had is taken back: it is the "
-                           "address of Service ns/twin, and this one has no annotation "
-                           "metallb.io/allow-shared-ip");
+    expect_event(t, "old",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/old\": no address "
+                 "of a pool that is for it is free; what it had is taken back: it is the "
+                 "address of Service ns/twin, and this one has no annotation "
+                 "metallb.io/allow-shared-ip");
 }
 
 static void test_pool_shrinks_and_goes(void **state)
@@ -244,14 +255,16 @@ static void test_pool_shrinks_and_goes(void **state)
     work(t);
     expect(t, "a", "192.0.2.0 of p");
     expect(t, "b", "198.51.100.0 of p");
-    expect_event(t, "b", "IPAllocated: Assigned IP [\"198.51.100.0\"] in place of what it had: no "
-                         "pool has it any more");
+    expect_event(t, "b",
+                 "IPAllocated: Assigned IP [\"198.51.100.0\"] in place of what it had: no "
+                 "pool has it any more");
     SERVICE(t, "b", .age = 2, .status = "{'ip':'198.51.100.0'}", .annotations = GIVEN("p"));
     address_allocator_remove_pool(t->a, STR("fairlead-system/p"));
     work(t);
     expect(t, "b", "none");
-    expect_event(t, "b", "! AllocationFailed: Failed to allocate IP for \"ns/b\": there are no "
-                         "IPAddressPools; what it had is taken back: no pool has it any more");
+    expect_event(t, "b",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/b\": there are no "
+                 "IPAddressPools; what it had is taken back: no pool has it any more");
     /* The same addresses under another name: told, and kept. */
     pool(t, "q", "'addresses':['192.0.2.0/24']");
     SERVICE(t, "a", .age = 1, .status = "{'ip':'192.0.2.7'}", .annotations = GIVEN("p"));
@@ -309,7 +322,10 @@ static void test_wishes(void **state)
         const char *status, *event;
     } rows[] = {
         {"field", {.spec = "'loadBalancerIP':'192.0.2.7'"}, "192.0.2.7 of p", NULL},
-        {"new", {.annotations = "'metallb.io/loadBalancerIPs':'192.0.2.8'"}, "192.0.2.8 of p", NULL},
+        {"new",
+         {.annotations = "'metallb.io/loadBalancerIPs':'192.0.2.8'"},
+         "192.0.2.8 of p",
+         NULL},
         {"old",
          {.annotations = "'metallb.universe.tf/loadBalancerIPs':'192.0.2.9'"},
          "192.0.2.9 of p",
@@ -318,7 +334,10 @@ static void test_wishes(void **state)
          {.ips = BOTH, .annotations = "'metallb.io/loadBalancerIPs':'192.0.2.10, fd01::a'"},
          "192.0.2.10,fd01::a of p",
          NULL},
-        {"pool", {.annotations = "'metallb.io/address-pool':'manual'"}, "198.51.100.0 of manual", NULL},
+        {"pool",
+         {.annotations = "'metallb.io/address-pool':'manual'"},
+         "198.51.100.0 of manual",
+         NULL},
         {"both",
          {.spec = "'loadBalancerIP':'192.0.2.1'",
           .annotations = "'metallb.io/loadBalancerIPs':'192.0.2.2'"},
@@ -389,7 +408,8 @@ static void test_families(void **state)
     SERVICE(t, "six", .ips = "'fd00::1'");
     SERVICE(t, "two", .ips = BOTH, .spec = "'ipFamilyPolicy':'RequireDualStack'");
     SERVICE(t, "prefer", .ips = BOTH, .spec = "'ipFamilyPolicy':'PreferDualStack'", .age = 1);
-    SERVICE(t, "prefer6", .age = 1, .ips = "'fd00::1','10.96.0.1'", .spec = "'ipFamilyPolicy':'PreferDualStack'");
+    SERVICE(t, "prefer6", .age = 1, .ips = "'fd00::1','10.96.0.1'",
+            .spec = "'ipFamilyPolicy':'PreferDualStack'");
     SERVICE(t, "poor", .spec = "'ipFamilyPolicy':'RequireDualStack'");
     work(t);
     expect(t, "four", "192.0.2.0 of a4");
@@ -397,8 +417,9 @@ static void test_families(void **state)
     expect(t, "two", "nothing"); /* both are to be of one pool */
     expect(t, "prefer", "192.0.2.1 of a4");
     expect(t, "prefer6", "fd01::1 of b6");
-    expect_event(t, "poor", "! AllocationFailed: Failed to allocate IP for \"ns/poor\": "
-                            "ipFamilyPolicy RequireDualStack, and not two cluster IPs");
+    expect_event(t, "poor",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/poor\": "
+                 "ipFamilyPolicy RequireDualStack, and not two cluster IPs");
     /* The pool gets the other family: who prefers two gets the second, and keeps the first. */
     pool(t, "a4", "'addresses':['192.0.2.0/24','fd02::/120']");
     work(t);
@@ -425,7 +446,8 @@ static void test_sharing(void **state)
     SERVICE(t, "e", .age = 5, .annotations = SHARE("k"), .port = "82",
             .spec = "'externalTrafficPolicy':'Local','selector':{'app':'d'}");
     SERVICE(t, "f", .age = 6, .annotations = SHARE("other"), .port = "83");
-    SERVICE(t, "g", .age = 7, .annotations = SHARE("other") ",'metallb.io/loadBalancerIPs':'192.0.2.0'",
+    SERVICE(t, "g", .age = 7,
+            .annotations = SHARE("other") ",'metallb.io/loadBalancerIPs':'192.0.2.0'",
             .port = "84");
     work(t);
     expect(t, "a", "192.0.2.0 of p");
@@ -434,9 +456,10 @@ static void test_sharing(void **state)
     expect(t, "d", "192.0.2.2 of p"); /* another policy */
     expect(t, "e", "192.0.2.2 of p");
     expect(t, "f", "192.0.2.3 of p");
-    expect_event(t, "g", "! AllocationFailed: Failed to allocate IP for \"ns/g\": it is the "
-                         "address of Service ns/a, which says something else in "
-                         "metallb.io/allow-shared-ip");
+    expect_event(t, "g",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/g\": it is the "
+                 "address of Service ns/a, which says something else in "
+                 "metallb.io/allow-shared-ip");
     uint64_t in_use[2];
     const struct address_pool *p;
     size_t at = 0;
@@ -462,17 +485,21 @@ static void test_whom_pools_are_for(void **state)
     struct told *t = *state;
     AUTO_JSON json_t *ns = json_of("{'metadata':{'name':'ns','labels':{'tier':'gold'}}}");
     pool(t, "all", "'addresses':['10.0.0.0/24']");
-    pool(t, "later", "'addresses':['10.0.1.0/24'],'serviceAllocation':{'priority':20,"
-                     "'namespaces':['ns']}");
-    pool(t, "first", "'addresses':['10.0.2.0/32'],'serviceAllocation':{'priority':10,"
-                     "'namespaces':['ns']}");
+    pool(t, "later",
+         "'addresses':['10.0.1.0/24'],'serviceAllocation':{'priority':20,"
+         "'namespaces':['ns']}");
+    pool(t, "first",
+         "'addresses':['10.0.2.0/32'],'serviceAllocation':{'priority':10,"
+         "'namespaces':['ns']}");
     pool(t, "last", "'addresses':['10.0.3.0/24'],'serviceAllocation':{'namespaces':['ns']}");
-    pool(t, "web", "'addresses':['10.0.4.0/24'],'serviceAllocation':{'priority':1,"
-                   "'serviceSelectors':[{'matchLabels':{'app':'web'}},"
-                   "{'matchExpressions':[{'key':'app','operator':'In','values':['x']}]}]}");
-    pool(t, "gold", "'addresses':['10.0.5.0/24'],'serviceAllocation':{'priority':2,"
-                    "'namespaceSelectors':[{'matchLabels':{'tier':'gold'}}],"
-                    "'serviceSelectors':[{'matchLabels':{'app':'bank'}}]}");
+    pool(t, "web",
+         "'addresses':['10.0.4.0/24'],'serviceAllocation':{'priority':1,"
+         "'serviceSelectors':[{'matchLabels':{'app':'web'}},"
+         "{'matchExpressions':[{'key':'app','operator':'In','values':['x']}]}]}");
+    pool(t, "gold",
+         "'addresses':['10.0.5.0/24'],'serviceAllocation':{'priority':2,"
+         "'namespaceSelectors':[{'matchLabels':{'tier':'gold'}}],"
+         "'serviceSelectors':[{'matchLabels':{'app':'bank'}}]}");
     SERVICE(t, "a", .age = 1);
     SERVICE(t, "b", .age = 2);
     SERVICE(t, "w", .labels = "'app':'web'");
@@ -486,8 +513,9 @@ static void test_whom_pools_are_for(void **state)
     expect(t, "w", "10.0.4.0 of web");
     expect(t, "x", "10.0.4.1 of web");
     expect(t, "bank", "10.0.1.1 of later"); /* its namespace has no labels yet */
-    expect_event(t, "thief", "! AllocationFailed: Failed to allocate IP for \"ns/thief\": pool web "
-                             "is not for this Service (spec.serviceAllocation)");
+    expect_event(t, "thief",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/thief\": pool web "
+                 "is not for this Service (spec.serviceAllocation)");
     assert_string_equal(map_find_cstr(&t->status, "elsewhere/far"), "10.0.0.0 of all");
     /* The namespace gets its label: what somebody has stays, who comes gets the better one. */
     address_allocator_put_namespace(t->a, ns);
@@ -524,18 +552,21 @@ static void test_pools_that_are_refused(void **state)
     pool_aged(t, "a-new", 2, "'addresses':['10.0.2.0/28','10.0.1.8-10.0.1.20']");
     pool_aged(t, "own", 3, "'addresses':['10.0.3.0/28','10.0.3.4/32']");
     pool_aged(t, "beside", 4, "'addresses':['10.0.2.0/29']"); /* a refused one keeps nobody away */
-    pool_aged(t, "bad", 5, "'addresses':['10.0.9.0/28','x'],'serviceAllocation':{"
-                           "'serviceSelectors':[{'matchExpressions':[{'key':'a','operator':'Is'}]}]}");
+    pool_aged(t, "bad", 5,
+              "'addresses':['10.0.9.0/28','x'],'serviceAllocation':{"
+              "'serviceSelectors':[{'matchExpressions':[{'key':'a','operator':'Is'}]}]}");
     pool_aged(t, "none", 6, "'addresses':[]");
     SERVICE(t, "had", .status = "{'ip':'10.0.2.12'}", .annotations = GIVEN("a-new"));
     SERVICE(t, "wants", .annotations = "'metallb.io/address-pool':'a-new'");
     work(t);
     expect_findings(t, "z-old", "");
-    expect_findings(t, "a-new", "error InvalidAddressPool fairlead-system/a-new spec.addresses[1]: "
-                                "10.0.1.8 to 10.0.1.20 overlaps with pool fairlead-system/z-old\n");
-    expect_findings(t, "own", "error InvalidAddressPool fairlead-system/own spec.addresses[1]: "
-                              "10.0.3.4 to 10.0.3.4 overlaps with another one of "
-                              "fairlead-system/own\n");
+    expect_findings(t, "a-new",
+                    "error InvalidAddressPool fairlead-system/a-new spec.addresses[1]: "
+                    "10.0.1.8 to 10.0.1.20 overlaps with pool fairlead-system/z-old\n");
+    expect_findings(t, "own",
+                    "error InvalidAddressPool fairlead-system/own spec.addresses[1]: "
+                    "10.0.3.4 to 10.0.3.4 overlaps with another one of "
+                    "fairlead-system/own\n");
     expect_findings(t, "beside", "");
     expect_findings(
         t, "bad",
@@ -544,11 +575,13 @@ static void test_pools_that_are_refused(void **state)
         "error InvalidAddressPool fairlead-system/bad "
         "spec.serviceAllocation.serviceSelectors[0]: \"Is\" is not a valid label selector "
         "operator\n");
-    expect_findings(t, "none", "error InvalidAddressPool fairlead-system/none spec.addresses: no "
-                               "addresses\n");
+    expect_findings(t, "none",
+                    "error InvalidAddressPool fairlead-system/none spec.addresses: no "
+                    "addresses\n");
     expect(t, "had", "nothing"); /* what was given of it stays */
-    expect_event(t, "wants", "! AllocationFailed: Failed to allocate IP for \"ns/wants\": pool "
-                             "a-new has errors; its Events say which");
+    expect_event(t, "wants",
+                 "! AllocationFailed: Failed to allocate IP for \"ns/wants\": pool "
+                 "a-new has errors; its Events say which");
     pool_aged(t, "a-new", 2, "'addresses':['10.0.2.8/29']");
     work(t);
     expect_findings(t, "a-new", "");
@@ -672,9 +705,9 @@ static void check(struct world *w)
             uint64_t in_use[2];
             bool found = false;
             for (size_t at = 0; address_allocator_next_pool(w->t->a, &at, &p, in_use);)
-                found = found || (streq(p->name, s->annotated_pool) &&
-                                  address_pool_has(p, &s->has[k]) &&
-                                  address_pool_is_for(p, s->ns, NULL, s->labels));
+                found = found ||
+                        (streq(p->name, s->annotated_pool) && address_pool_has(p, &s->has[k]) &&
+                         address_pool_is_for(p, s->ns, NULL, s->labels));
             assert_true(found); /* it is of the pool that it says, which is for it */
             assert_true(s->families[s->has[k].family == AF_INET6]);
             for (size_t other = 0; other < i; other++)
