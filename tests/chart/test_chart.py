@@ -178,11 +178,20 @@ def test_installed_changed_and_taken_out(lab, helm):
     assert "404" in lab.curl("node-1", f"http://{gateway}:15090/config_dump", "-o", "/dev/null", "-w", "%{http_code}")  # nothing else of the admin interface
     helm("upgrade", "fairlead", CHART, *at, *sets(FOR_LAB), "--set", "gateway.replicas=1", "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
     lab.wait_ready("app=fairlead-gateway", 1, SYSTEM)
+    # Addresses of a pool, by the rights that the chart gives: of a class, since the lab gives those without one.
+    helm("upgrade", "fairlead", CHART, *at, *sets(FOR_LAB), *sets(["gateway.replicas=1", "loadBalancer.enabled=true", "loadBalancer.loadBalancerClass=fairlead.dev/pools"]),
+         "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
+    lab.apply({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "lan", "namespace": SYSTEM}, "spec": {"addresses": ["192.0.2.40/32"]}},
+              {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pooled"}, "spec": {"type": "LoadBalancer", "loadBalancerClass": "fairlead.dev/pools", "ports": [{"port": 80}]}})
+    wait_until("it has the pool's address", lambda: lab.get("svc/pooled")["status"]["loadBalancer"].get("ingress") == [{"ip": "192.0.2.40", "ipMode": "VIP"}], 30)
+    assert lab.get("secret/fairlead-agent-key", "-n", SYSTEM)["type"] == "Opaque"
+    refused = [line for line in lab.raw("/metrics")[1].splitlines() if line.startswith("fairlead_lab_rights_asked_total{") and "fairlead-control" in line and 'allowed="0"' in line]
+    assert refused == []
     helm("uninstall", "fairlead", *at, "--wait", kubeconfig=lab.kubeconfig)
     left = [o["metadata"]["name"] for kind in ("deployments", "services", "mutatingwebhookconfigurations", "clusterroles", "clusterrolebindings", "ingressclasses") for o in lab.get(kind, "-A")["items"]
             if "fairlead" in o["metadata"]["name"]]
     assert left == []
-    assert len(lab.get("customresourcedefinitions")["items"]) == len(list((ROOT / "deploy/crds").glob("*.yaml")))
+    assert len(lab.get("customresourcedefinitions")["items"]) == len(list((ROOT / "deploy/crds").rglob("*.yaml")))
     lab.fairlead("delete", "--wait=false", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}))
     wait_until("its namespace is gone", lambda: SYSTEM not in [n["metadata"]["name"] for n in lab.get("namespaces")["items"]], 30)
     for crd in lab.get("customresourcedefinitions")["items"]:
