@@ -13,3 +13,4 @@ int status_command(int argc, char **argv);
 int exec_command(int argc, char **argv);
 int kubeconfig_command(int argc, char **argv);
 int image_command(int argc, char **argv);
+int connect_command(int argc, char **argv);

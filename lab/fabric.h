@@ -63,6 +63,17 @@ int fabric_up(const struct fabric_plan *p, struct err *reterr) NODISCARD;
 int fabric_node_up(const struct fabric_plan *p, unsigned index, const char *node,
                    struct err *reterr) NODISCARD;
 
+/* One of two labs that reach one another: their nodes' addresses and those of balancers, not their
+ * pods', which may be the same. */
+struct fabric_side {
+    const struct fabric_plan *plan;
+    const char *const *nodes; /* names */
+    size_t n_nodes;
+};
+/* A link between their fabrics, and routes. May be repeated; goes with either lab. */
+int fabric_connect(const struct fabric_side *a, const struct fabric_side *b, struct err *reterr)
+    NODISCARD;
+
 struct fabric_removed {
     VEC(char *) names; /* "network namespace fl.demo.node-1", "link fl-demo" */
     unsigned processes;

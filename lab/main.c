@@ -20,6 +20,7 @@ static const struct {
     {"exec", exec_command, "runs a command in a node's network namespace"},
     {"kubeconfig", kubeconfig_command, "prints the kubeconfig of a lab"},
     {"image", image_command, "says which command stands for an image"},
+    {"connect", connect_command, "lets two labs reach one another"},
 };
 
 static void print_help(FILE *f)

@@ -24,6 +24,7 @@ int cli_graph(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_tap(int argc, char **argv);
 int cli_trace(int argc, char **argv);
+int cli_create_remote_secret(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -27,6 +27,8 @@ static const struct cli_command commands[] = {
     {"top", cli_top, "shows the busiest workloads: success, rate, latency"},
     {"tap", cli_tap, "shows requests as they come"},
     {"trace", cli_trace, "shows the last traces, and of one the waterfall"},
+    {"create-remote-secret", cli_create_remote_secret,
+     "lets another cluster's control plane have this one in its mesh"},
     {"check", cli_check, "is this machine fit"},
     {"version", cli_version, "prints versions"},
     {"completion", cli_completion, "prints a completion script for bash, zsh or fish"},
@@ -39,6 +41,7 @@ static const struct cli_command lab_verbs[] = {
     {"exec", NULL, "runs a command in a node's (or pod's) network namespace"},
     {"kubeconfig", NULL, "prints the kubeconfig of a lab"},
     {"image", NULL, "says which command stands for an image"},
+    {"connect", NULL, "lets two labs reach one another"},
 };
 
 #define EXIT_CODES                                                                                 \
@@ -51,7 +54,7 @@ static void print_help(FILE *f)
                "fairlead COMMAND [flags]\n\nExamples:\n"
                "  fairlead lab up\n  fairlead get pods -A\n  fairlead lab down\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(f, "  %-15s %s\n", commands[i].name, commands[i].what);
+        fprintf(f, "  %-20s %s\n", commands[i].name, commands[i].what);
     fprintf(f, "\nfairlead COMMAND --help tells more.\n" EXIT_CODES);
 }
 
@@ -101,7 +104,7 @@ static int run_lab(int argc, char **argv)
         const char *near = argc > 1 ? nearest(lab_verbs, ARRAY_LEN(lab_verbs), argv[1]) : NULL;
         AUTO_CHARS char *hint =
             near ? xasprintf("did you mean: fairlead lab %s", near)
-                 : xstrdup("fairlead lab up, down, status, exec, kubeconfig or image");
+                 : xstrdup("fairlead lab up, down, status, exec, kubeconfig, image or connect");
         return program_fail(EXIT_USAGE_ERROR, hint, "fairlead lab: %s%s%s",
                             argc > 1 ? "unknown verb \"" : "a verb is missing",
                             argc > 1 ? argv[1] : "", argc > 1 ? "\"" : "");

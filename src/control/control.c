@@ -239,7 +239,7 @@ bool control_is_synced(const struct control *c)
            informer_synced(c->services) && informer_synced(c->slices) &&
            informer_synced(c->ingresses) && informer_synced(c->classes) &&
            informer_synced(c->secrets) && ingress_config_synced(c->config) &&
-           network_watch_synced(c->network) && cluster_watch_settled(c->others);
+           (!c->others || (network_watch_synced(c->network) && cluster_watch_settled(c->others)));
 }
 
 static void work_services(struct control *c)
@@ -691,6 +691,19 @@ static void on_telemetry(void *user)
     work_soon(c);
 }
 
+/* Of which Services each cluster has its own may have changed. */
+static void on_mesh_config(void *user)
+{
+    struct control *c = user;
+    const json_t *now = (*mesh_config_watch_get(c->mesh_config))->service_settings;
+    on_telemetry(c);
+    if (json_equal(now, c->service_settings) || now == c->service_settings)
+        return;
+    json_decref(c->service_settings);
+    c->service_settings = json_deep_copy(now);
+    service_join_mark_all(c->join);
+}
+
 static const struct istio_watch_ops istio_ops = {on_synced, on_guard, on_scope, on_telemetry,
                                                  on_istio_finding};
 static const struct key_sets_ops key_ops = {on_keys, on_keys_trouble};
@@ -722,7 +735,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->sidecars = sidecar_scopes_new(o->root_namespace);
     c->telemetries = telemetry_policies_new(o->root_namespace);
     c->events = event_recorder_new(client, "fairlead.dev/control", o->host);
-    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_telemetry, c);
+    c->mesh_config = mesh_config_watch_new(client, c->events, o->mesh_config, on_mesh_config, c);
     c->keys = key_sets_new(kube_client_loop(client),
                            &(struct key_sets_options){o->loopback_keys, &key_ops, c});
     const struct mesh_peers peers = {.pods = pod_watch_table(c->pods),
@@ -765,7 +778,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         c->named, mesh_get_rules(c->mesh), gateway_auth_objects(c->gateway), o->root_namespace,
         on_credential_finding, c});
     c->config = ingress_config_new(client, c->events, &o->config, &config_ops, c);
-    watch_clusters(c);
+    if (o->joins_clusters)
+        watch_clusters(c);
     watch_all(c);
     *ret = c;
     return 0;
@@ -801,6 +815,7 @@ void control_free(struct control *c)
     selected_objects_free(c->sidecars);
     selected_objects_free(c->telemetries);
     mesh_config_watch_free(c->mesh_config);
+    json_decref(c->service_settings);
     ingress_routes_free(c->routes);
     ingress_config_free(c->config);
     event_recorder_free(c->events);
@@ -872,5 +887,5 @@ bool control_next_bad_certificate(const struct control *c, size_t *at, const str
 
 json_t *control_describe_clusters(const struct control *c)
 {
-    return cluster_watch_describe(c->others);
+    return c->others ? cluster_watch_describe(c->others) : json_array();
 }

@@ -19,6 +19,7 @@ struct control_options {
     json_t *gateway_labels;     /* {"istio": "ingressgateway"}: Gateways select them by these */
     const char *trust_domain;   /* of identities */
     const char *cluster_id;     /* what our own cluster is called in the mesh */
+    bool joins_clusters;        /* others are looked for */
     const char *root_namespace; /* what is said there of peers holds for the whole mesh */
     struct ingress_options ingress;
     struct gateway_options gateway;

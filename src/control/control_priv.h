@@ -33,6 +33,7 @@ struct control {
     struct remote_cluster_options remote;
     struct cluster_watch *others;  /* of the mesh */
     struct network_watch *network; /* our own */
+    json_t *service_settings;      /* of the mesh config, as they were last */
     struct authentication_watch *authentications;
     struct mesh *mesh;
     struct istio_watch *istio;

@@ -201,6 +201,12 @@ static void config_dump(const struct debug_server *s, struct http_exchange *x)
     reply_json(x, dump);
 }
 
+/* Other clusters of the mesh. */
+static void clusterz(const struct debug_server *s, struct http_exchange *x)
+{
+    reply_json(x, control_describe_clusters(s->control));
+}
+
 static void on_request(struct http_exchange *x, void *user)
 {
     static const struct {
@@ -210,6 +216,7 @@ static void on_request(struct http_exchange *x, void *user)
                  {"/metrics", metrics},
                  {"/debug/snapshot", snapshot},
                  {"/debug/syncz", syncz},
+                 {"/debug/clusterz", clusterz},
                  {"/debug/config_dump", config_dump}};
     const struct debug_server *s = user;
     if (s->telemetry && telemetry_answer(s->telemetry, x))
@@ -219,9 +226,10 @@ static void on_request(struct http_exchange *x, void *user)
             pages[i].fn(s, x);
             return;
         }
-    reply_text(x, 404,
-               "/ready, /metrics, /debug/snapshot, /debug/syncz, /debug/config_dump, /debug/edges, "
-               "/debug/tap, /debug/traces");
+    reply_text(
+        x, 404,
+        "/ready, /metrics, /debug/snapshot, /debug/syncz, /debug/clusterz, /debug/config_dump, "
+        "/debug/edges, /debug/tap, /debug/traces");
 }
 
 int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,

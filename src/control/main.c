@@ -213,6 +213,7 @@ static int run(struct settings *s, json_t *labels)
     const uint16_t ports[] = {(uint16_t)s->http_port, (uint16_t)s->https_port};
     struct control_options o = {.trust_domain = s->trust_domain,
                                 .cluster_id = s->cluster_id,
+                                .joins_clusters = s->injection != NULL,
                                 .gateway_labels = labels,
                                 .allocates = s->injection != NULL,
                                 .mesh_config = s->mesh_config,
@@ -292,6 +293,9 @@ static int check_and_run(struct settings *s)
         return program_fail(EXIT_USAGE_ERROR, "give --certificate-lifetime=24h",
                             "--certificate-lifetime is between 10s and 90 days, and --trust-domain "
                             "has a name");
+    if (!*s->cluster_id)
+        return program_fail(EXIT_USAGE_ERROR, "give --cluster-id=NAME", "--cluster-id has a name");
+    s->inject.cluster_id = s->cluster_id;
     if (!streq(s->outbound, "ALLOW_ANY") && !streq(s->outbound, "REGISTRY_ONLY"))
         return program_fail(EXIT_USAGE_ERROR, "give ALLOW_ANY or REGISTRY_ONLY",
                             "--outbound-traffic-policy: \"%s\" is no policy", s->outbound);

@@ -101,7 +101,7 @@ static void look(uint16_t cluster, const struct ip *ip, uint16_t port,
     const struct cluster *c = peers.clusters ? clusters_at(peers.clusters, cluster) : NULL;
     ret->pod = translate_peer_find(&peers, cluster, f->ns, ip, &ret->pods);
     ret->network = c ? clusters_network_of(c, ret->pod) : STR("");
-    ret->cluster = c ? c->id : MESH_CLUSTER_ID;
+    ret->cluster = c ? c->id : CLUSTER_DEFAULT_ID;
     if (!ret->pod)
         return;
     ret->in_mesh = !f->external && in_mesh(f, ret->pods, ret->pod, port);
@@ -117,7 +117,7 @@ static struct translate_peers peers_of(struct mesh_found *f)
     return (struct translate_peers){.pods = p->pods,
                                     .clusters = p->clusters,
                                     .network = str_from(own ? own->network : ""),
-                                    .cluster = own ? own->id : MESH_CLUSTER_ID,
+                                    .cluster = own ? own->id : CLUSTER_DEFAULT_ID,
                                     .own_cluster_only = f->own_cluster,
                                     .look = look,
                                     .user = f};
@@ -138,7 +138,7 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
         .ns = workload_namespace(pod),
         .canonical = workload_canonical_name(pods, pod),
         .revision = workload_canonical_revision(pods, pod),
-        .cluster = str_from(of ? of->id : MESH_CLUSTER_ID),
+        .cluster = str_from(of ? of->id : CLUSTER_DEFAULT_ID),
     };
     return translate_mesh_workload(ip, &names);
 }
@@ -146,7 +146,10 @@ struct xds_entry *mesh_peers_address(const struct mesh_peers *p, const struct ip
 static void set_service(struct mesh_found *f, const char *service, const struct joined_service *s)
 {
     const struct service_entry *e = s ? s->entry : NULL;
+    AUTO_CHARS char *host = service_key_host(service);
     f->ns = service_key_namespace(service);
+    f->own_cluster = f->own_cluster ||
+                     (f->peers->config && mesh_config_is_cluster_local(*f->peers->config, host));
     f->external = e && e->external;
     f->named = e && json_array_size(e->names);
     for (size_t i = 0; f->named && i < json_array_size(e->names); i++)

@@ -123,7 +123,6 @@ struct xds_entry *translate_mesh_own_routes(const char *service, uint16_t port,
 
 /* ---- of a workload ---- */
 
-#define MESH_CLUSTER_ID "Kubernetes" /* Istio's name of a cluster that has been given none */
 /* As metrics name it. */
 struct translate_workload {
     struct str name, ns, canonical, revision, cluster;

@@ -8,7 +8,8 @@
 #include "kube/types.h"
 #include "model/workload.h"
 
-#define NETWORK_LABEL "topology.istio.io/network"
+#define NETWORK_LABEL      "topology.istio.io/network"
+#define CLUSTER_DEFAULT_ID "Kubernetes" /* Istio's name of a cluster that has been given none */
 
 enum {
     CLUSTERS_MAX = 100,

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "model/clusters.h"
 #include "model/inject_config.h"
 #include "model/inject_probes.h"
 
@@ -345,6 +346,13 @@ static void add_metrics(const json_t *pod, json_t *env)
                                          "value", buf_cstr(&text)));
 }
 
+static void add_cluster(const struct inject_options *o, json_t *env)
+{
+    if (o->cluster_id && !streq(o->cluster_id, CLUSTER_DEFAULT_ID))
+        json_array_append_new(
+            env, json_pack("{s:s,s:s}", "name", "ISTIO_META_CLUSTER_ID", "value", o->cluster_id));
+}
+
 static void add_config(const struct inject_config *c, json_t *args, json_t *env)
 {
     if (c->workers)
@@ -389,6 +397,7 @@ static json_t *proxy_container(const json_t *pod, const char *workload, const js
     }
     add_metrics(pod, env);
     add_config(config, args, env);
+    add_cluster(o, env);
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
                      image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
                      ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",

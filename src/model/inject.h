@@ -13,9 +13,10 @@
 #define INJECT_TRUST    "fairlead-ca-root-cert" /* ConfigMap of the pod's namespace */
 
 struct inject_options {
-    const char *image;    /* of the proxy */
-    const char *control;  /* "HOST:PORT"; NULL: where it is by itself */
-    const char *revision; /* the control plane's; what carries another one's is not ours */
+    const char *image;      /* of the proxy */
+    const char *control;    /* "HOST:PORT"; NULL: where it is by itself */
+    const char *revision;   /* the control plane's; what carries another one's is not ours */
+    const char *cluster_id; /* NULL: as by default; what metrics call the pod's */
     bool dns_capture; /* what pods ask of DNS goes to their proxies, unless they say otherwise */
 };
 

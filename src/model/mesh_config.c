@@ -405,6 +405,38 @@ static void read_log(struct object_reader *r, struct mesh_config *c)
 
 /* ---- the whole ---- */
 
+static void read_hosts_of(struct object_reader *r, const json_t *setting)
+{
+    const json_t *hosts = json_object_get(setting, "hosts");
+    if (!json_array_size(hosts))
+        reader_error(r, "hosts", "name at least one", "is missing");
+    for (size_t i = 0; i < json_array_size(hosts); i++) {
+        size_t item = reader_enter_item(r, "hosts", i);
+        const char *text = json_string_value(json_array_get(hosts, i));
+        struct str name = str_from(text ? text : "");
+        if (str_starts(name, STR("*.")))
+            name = str_sub(name, 2, name.n);
+        if (!str_is_dns1123_subdomain(name))
+            reader_error(r, NULL, "write a DNS name, or *. and one", "\"%.100s\" is no host",
+                         text ? text : "");
+        reader_leave(r, item);
+    }
+}
+
+static void read_service_settings(struct object_reader *r, struct mesh_config *c)
+{
+    const json_t *list = json_object_get(c->whole, "serviceSettings");
+    size_t before = c->findings.n;
+    if (list && !json_is_array(list))
+        reader_error(r, "serviceSettings", NULL, "is no list");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        size_t item = reader_enter_item(r, "serviceSettings", i);
+        read_hosts_of(r, json_array_get(list, i));
+        reader_leave(r, item);
+    }
+    c->service_settings = c->findings.n == before ? list : NULL;
+}
+
 static void read_all(struct object_reader *r, struct mesh_config *c)
 {
     const json_t *on = json_object_get(c->whole, "enableTracing");
@@ -413,6 +445,7 @@ static void read_all(struct object_reader *r, struct mesh_config *c)
     read_tracing(r, c);
     read_log(r, c);
     locality_read(r, json_object_get(c->whole, "localityLbSetting"), &c->locality);
+    read_service_settings(r, c);
     if (on && !json_is_boolean(on) && !json_is_null(on))
         reader_error(r, "enableTracing", NULL, "is neither true nor false");
     else if (json_is_boolean(on))
@@ -467,4 +500,22 @@ const struct mesh_provider *mesh_config_find(const struct mesh_config *c, const 
     };
     const struct mesh_provider *p = find(c->providers, c->n_providers, name);
     return p ? p : find(usual, ARRAY_LEN(usual), name);
+}
+
+bool mesh_config_is_cluster_local(const struct mesh_config *c, const char *host)
+{
+    size_t best = 0;
+    bool local = false;
+    for (size_t i = 0; c && i < json_array_size(c->service_settings); i++) {
+        const json_t *one = json_array_get(c->service_settings, i),
+                     *hosts = json_object_get(one, "hosts");
+        for (size_t k = 0; k < json_array_size(hosts); k++) {
+            const char *pattern = json_string_value(json_array_get(hosts, k));
+            if (strlen(pattern) <= best || !istio_host_covers(pattern, host))
+                continue;
+            best = strlen(pattern);
+            local = json_at_bool(one, "settings.clusterLocal", false);
+        }
+    }
+    return local;
 }

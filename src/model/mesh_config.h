@@ -51,6 +51,7 @@ struct mesh_config {
     json_t *log_labels;     /* of JSON; NULL: Istio's own */
     enum mesh_log_encoding log_encoding;
     struct locality_setting locality; /* of rules that say nothing of it */
+    const json_t *service_settings;   /* array, checked; NULL: none */
     struct findings findings;
 };
 
@@ -61,3 +62,6 @@ void mesh_config_free(struct mesh_config *c); /* NULL is allowed */
 /* In any case of letters; NULL: nobody has that name. `prometheus` and `envoy` (standard output)
  * are there by themselves. */
 const struct mesh_provider *mesh_config_find(const struct mesh_config *c, const char *name);
+/* Of a host each cluster has its own (serviceSettings, clusterLocal): of several that cover it the
+ * longest counts. */
+bool mesh_config_is_cluster_local(const struct mesh_config *c, const char *host);

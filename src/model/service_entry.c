@@ -3,6 +3,7 @@
 #include "model/service_entry.h"
 
 #include "base/hash.h"
+#include "model/clusters.h"
 
 #define ALLOC(n, of) xcalloc((n) + 1, sizeof(*(of)))
 
@@ -434,11 +435,14 @@ void entry_slices_add(struct entry_slices *s, const struct ip *ip, const json_t 
 json_t *service_entry_workload(const char *ns, const char *name, const char *owner,
                                const json_t *spec)
 {
-    json_t *labels = json_object_get(spec, "labels");
+    const json_t *said = json_object_get(spec, "labels");
+    json_t *labels = json_is_object(said) ? json_copy((json_t *)(uintptr_t)said) : json_object();
     const char *account = json_key_str(spec, "serviceAccount"),
-               *address = json_key_str(spec, "address");
+               *address = json_key_str(spec, "address"), *network = json_key_str(spec, "network");
+    if (!str_empty(network))
+        json_object_set_new(labels, NETWORK_LABEL, json_string(network));
     return json_pack(
-        "{s:{s:s,s:s,s:O*,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*,s:O*}", "metadata", "namespace",
+        "{s:{s:s,s:s,s:o,s:[{s:s,s:s}]},s:{s:s*},s:{s:s*},s:b,s:O*,s:O*}", "metadata", "namespace",
         ns, "name", name, "labels", labels, "ownerReferences", "kind", "WorkloadEntry", "name",
         owner, "spec", "serviceAccountName", account, "status", "podIP", address, "entry", 1,
         "weight", json_object_get(spec, "weight"), "locality", json_object_get(spec, "locality"));

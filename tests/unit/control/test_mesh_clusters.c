@@ -198,6 +198,50 @@ static void test_addresses_of_others_are_not_ours(void **state)
     end(&t);
 }
 
+static void test_services_of_which_each_cluster_has_its_own(void **state)
+{
+    struct two t;
+    (void)state;
+    begin(&t);
+    put_both(&t);
+    expect_in(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    set_config(&t.w, "serviceSettings:\n- settings: {clusterLocal: true}\n  hosts: ['*.shop.svc."
+                     "cluster.local']\n");
+    service_join_mark_all(t.w.join);
+    settle(&t.w);
+    expect_none(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    expect_none(t.client, XDS_CLUSTER, CLUSTER, "/sa/far");
+    /* What is said of it alone counts more. */
+    set_config(&t.w, "serviceSettings:\n- settings: {clusterLocal: false}\n  hosts: [web.shop.svc."
+                     "cluster.local]\n- settings: {clusterLocal: true}\n  hosts: ['*.cluster."
+                     "local']\n");
+    service_join_mark_all(t.w.join);
+    settle(&t.w);
+    expect_in(t.client, XDS_ENDPOINT, CLUSTER, "10.1.0.2");
+    end(&t);
+}
+
+static void test_entries_say_their_network(void **state)
+{
+    static const char cluster[] = "outbound|80||db.test";
+    struct two t;
+    (void)state;
+    begin(&t);
+    clusters_set_network(t.w.clusters, 0, "n1");
+    put_entry(&t.w, "shop", "db",
+              "{'hosts':['db.test'],'location':'MESH_INTERNAL','resolution':'STATIC','ports':[{"
+              "'number':80,'name':'http','protocol':'HTTP'}],'endpoints':[{'address':'10.9.0.1',"
+              "'network':'n2','labels':{'security.istio.io/tlsMode':'istio'}},{'address':"
+              "'10.9.0.2'}]}");
+    settle(&t.w);
+    expect_in(t.client, XDS_ENDPOINT, cluster, "10.9.0.1");
+    put_network_gateway(&t, "'192.0.2.1'");
+    expect_none(t.client, XDS_ENDPOINT, cluster, "10.9.0.1");
+    expect_in(t.client, XDS_ENDPOINT, cluster, "192.0.2.1");
+    expect_in(t.client, XDS_ENDPOINT, cluster, "10.9.0.2");
+    end(&t);
+}
+
 static void test_subsets_by_labels_of_each_cluster(void **state)
 {
     struct two t;
@@ -220,6 +264,8 @@ int main(void)
         cmocka_unit_test(test_two_networks),
         cmocka_unit_test(test_a_service_of_another_cluster_alone),
         cmocka_unit_test(test_addresses_of_others_are_not_ours),
+        cmocka_unit_test(test_services_of_which_each_cluster_has_its_own),
+        cmocka_unit_test(test_entries_say_their_network),
         cmocka_unit_test(test_subsets_by_labels_of_each_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
