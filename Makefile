@@ -125,6 +125,7 @@ lint: build      ## layers, sizes, headers, format; scripts of bash and Python
 	@tools/check-format.sh
 	@tools/check-scripts.sh
 	@python3 tools/istio_crds.py --check
+	@python3 tools/metallb_crds.py --check
 	@tools/dashboards.py --check
 	@tools/manifests.py --check
 

@@ -1,12 +1,12 @@
 /* Load balancer addresses: gives each Service of type LoadBalancer an address of the lab's pool per
- * IP family and writes it to status; takes it back when the type changes. Honours
- * spec.loadBalancerIP and leaves classes of others alone. Nothing is stored: what is in use is read
- * from the Services themselves. */
-#include <errno.h>
+ * IP family and writes it to status; takes it back when the type changes. Whose wish is heeded, and
+ * how, is model/address_allocator.h's business, as on a real cluster; the pool is the lab's own,
+ * and Services of other classes are left alone. Nothing is stored: what is in use is read from the
+ * Services themselves. */
 #include <stdio.h>
 
-#include "base/addr.h"
 #include "lab/controllers/controller.h"
+#include "model/address_allocator.h"
 
 #define LAB_CLASS "fairlead.dev/lab"
 
@@ -36,56 +36,56 @@ static void on_tick(struct controller *c)
             controller_enqueue_object(c, service);
 }
 
-/* The Service that has the address, or NULL. */
-static const json_t *holder(struct sync *s, const char *ip)
+/* The lab's range as a pool. */
+static void put_pool(struct address_allocator *a, const struct controllers_options *o)
 {
-    json_t *service, *ingress;
-    size_t i;
-    for (size_t at = 0;
-         informer_next(controllers_informer(sync_set(s), WATCHED_SERVICE), &at, &service);)
-        json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i,
-                           ingress) if (streq(json_key_str(ingress, "ip"), ip)) return service;
-    return NULL;
+    json_t *addresses = json_array();
+    if (!str_empty(o->lb_pool_v4))
+        json_array_append_new(addresses, json_string(o->lb_pool_v4));
+    if (!str_empty(o->lb_pool_v6))
+        json_array_append_new(addresses, json_string(o->lb_pool_v6));
+    AUTO_JSON json_t *pool =
+        json_pack("{s:{s:s},s:{s:o}}", "metadata", "name", "lab", "spec", "addresses", addresses);
+    if (json_array_size(addresses))
+        address_allocator_put_pool(a, pool);
 }
 
-static int parse_pool(const char *pool, struct ip *ret_first, struct ip *ret_last)
+static bool is_ours(const json_t *service)
 {
-    struct str last, first = str_cut(str_from(pool), '-', &last);
-    if (!last.p || ip_parse(first, ret_first) < 0 || ip_parse(last, ret_last) < 0 ||
-        ret_first->family != ret_last->family)
-        return -EINVAL;
-    return 0;
+    const char *class_ = json_at_str(service, "spec.loadBalancerClass");
+    return !class_ || streq(class_, LAB_CLASS);
 }
 
-static void ip_increment(struct ip *ip)
+/* Ours and those of no class share the pool. */
+static void put_service(struct address_allocator *a, const json_t *service)
 {
-    for (size_t i = ip_bytes(ip); i-- > 0;)
-        if (++ip->bytes[i])
-            return;
+    AUTO_JSON json_t *plain = json_deep_copy(service);
+    json_del(plain, "spec.loadBalancerClass");
+    address_allocator_put_service(a, plain);
 }
 
-/* The wanted address if it is free and in the pool, else the first free one; why says why there is
- * none. */
-static bool choose(struct sync *s, const char *pool, const char *wanted, char ret[IP_TEXT_BYTES],
-                   struct buf *why)
+/* What is to become of one of them. */
+struct wanted {
+    const char *key;
+    bool write;
+    json_t *ingress;
+    char *warning; /* NULL: none */
+};
+
+static void on_verdict(const struct address_verdict *v, void *user)
 {
-    struct ip ip, last, want;
-    if (str_empty(pool) || parse_pool(pool, &ip, &last) < 0)
-        return false;
-    if (!str_empty(wanted) && ip_parse(str_from(wanted), &want) == 0 && want.family == ip.family) {
-        const json_t *other = holder(s, ip_format(&want, ret));
-        bool inside = ip_cmp(&ip, &want) <= 0 && ip_cmp(&want, &last) <= 0;
-        if (!inside)
-            buf_addf(why, "spec.loadBalancerIP %s is not in the lab's pool %s", ret, pool);
-        else if (other)
-            buf_addf(why, "spec.loadBalancerIP %s is taken by Service %s/%s", ret,
-                     json_at_str(other, "metadata.namespace"), json_at_str(other, "metadata.name"));
-        return inside && !other;
+    struct wanted *w = user;
+    char ip[IP_TEXT_BYTES];
+    bool same = v->n_ips == v->service->n_has;
+    if (!streq(v->service->key, w->key))
+        return;
+    for (size_t i = 0; i < v->n_ips; i++) {
+        same = same && ip_eq(&v->ips[i], &v->service->has[i]);
+        json_array_append_new(
+            w->ingress, json_pack("{s:s,s:s}", "ip", ip_format(&v->ips[i], ip), "ipMode", "VIP"));
     }
-    for (; ip_cmp(&ip, &last) <= 0; ip_increment(&ip))
-        if (!holder(s, ip_format(&ip, ret)))
-            return true;
-    return false;
+    w->write = v->write && !same;
+    w->warning = v->warning ? xstrdup(v->message) : NULL;
 }
 
 static void write_status(struct sync *s, const json_t *service, json_t *ingress)
@@ -100,45 +100,35 @@ static void write_status(struct sync *s, const json_t *service, json_t *ingress)
 
 static void sync_service(struct sync *s, const char *key)
 {
-    const struct controllers_options *o = controllers_options_of(sync_set(s));
-    json_t *service =
-               informer_find(controllers_informer(sync_set(s), WATCHED_SERVICE), str_from(key)),
-           *family;
-    size_t i;
-    if (!service || is_deleting(service))
-        return;
-    const char *class_ = json_at_str(service, "spec.loadBalancerClass");
-    if (class_ && !streq(class_, LAB_CLASS))
+    struct informer *services = controllers_informer(sync_set(s), WATCHED_SERVICE);
+    json_t *service = informer_find(services, str_from(key)), *other;
+    if (!service || is_deleting(service) || !is_ours(service))
         return;
     if (!wants_address(service)) {
         if (has_address(service))
             write_status(s, service, json_null());
         return;
     }
-    if (has_address(service))
-        return;
-    AUTO_DONE(buf) struct buf why = {0};
-    json_t *ingress = json_array();
-    json_array_foreach(json_at(service, "spec.ipFamilies"), i, family)
-    {
-        char ip[IP_TEXT_BYTES];
-        bool v6 = streq(json_string_value(family), "IPv6");
-        if (choose(s, v6 ? o->lb_pool_v6 : o->lb_pool_v4,
-                   json_at_str(service, "spec.loadBalancerIP"), ip, &why))
-            json_array_append_new(ingress, json_pack("{s:s,s:s}", "ip", ip, "ipMode", "VIP"));
-    }
-    if (json_array_size(ingress)) {
+    struct address_allocator *a = address_allocator_new(NULL);
+    struct wanted w = {.key = key, .ingress = json_array()};
+    put_pool(a, controllers_options_of(sync_set(s)));
+    for (size_t at = 0; informer_next(services, &at, &other);)
+        if (wants_address(other) && is_ours(other))
+            put_service(a, other);
+    address_allocator_work(a, on_verdict, &w);
+    address_allocator_free(a);
+    if (w.write) {
         /* Until the write is answered the cache says so, lest another Service choose the same. */
         AUTO_JSON json_t *assumed = json_deep_copy(service);
-        json_put(assumed, "status.loadBalancer.ingress", json_incref(ingress));
-        write_status(s, service, ingress);
-        informer_assume(controllers_informer(sync_set(s), WATCHED_SERVICE), assumed);
-        return;
+        json_put(assumed, "status.loadBalancer.ingress", json_incref(w.ingress));
+        write_status(s, service, json_incref(w.ingress));
+        informer_assume(services, assumed);
     }
-    json_decref(ingress);
-    event_record(controller_events(sync_controller(s)), service, "Service", "v1", "Warning",
-                 "AllocationFailed", "%s",
-                 why.n ? buf_cstr(&why) : "no address of the lab's load balancer pool is free");
+    if (w.warning)
+        event_record(controller_events(sync_controller(s)), service, "Service", "v1", "Warning",
+                     "AllocationFailed", "%s", w.warning);
+    json_decref(w.ingress);
+    free(w.warning);
 }
 
 /* The write did not happen: put the truth back, so that the address is free again. */

@@ -95,6 +95,8 @@ static bool rebuild(struct agent *a, struct agent_delta *d, struct joined_servic
     bool look_again = agent_delta_add(d, &a->book, &o, s->key, before, after);
     service_health_set(a->health, s->key, s->object ? s->object->uid : NULL,
                        after ? after->health_port : 0, after ? after->local_ready : 0);
+    if (a->options.observer)
+        a->options.observer->on_service(s, a->options.observer_user);
     model_service_unref(before);
     s->user = after;
     a->rebuilding = NULL;
@@ -113,6 +115,12 @@ static void add_networks(struct agent *a, struct agent_delta *d)
     d->has_networks = d->families[0] = d->families[1] = true;
     a->networks_changed = false;
     vec_done(&services);
+}
+
+static void tell_applied(struct agent *a, bool ok)
+{
+    if (a->options.observer)
+        a->options.observer->on_applied(ok, a->options.observer_user);
 }
 
 static bool is_synced(const struct agent *a)
@@ -145,6 +153,8 @@ static void push(struct agent *a)
         agent_delta_free(d);
         programming_latency_sent(&a->programming); /* the kernel has it already */
         programming_latency_arrived(&a->programming, time_real_us());
+        if (!a->failed)
+            tell_applied(a, true);
         return;
     }
     note_sent(a, d);
@@ -210,6 +220,7 @@ static void on_applied(const struct applier_result *r, void *user)
     count_sync(a, r);
     if (!a->failed)
         programming_latency_arrived(&a->programming, time_real_us());
+    tell_applied(a, !a->failed);
     if (a->failed)
         log_error("kernel refused the change", kv_s("cause", err_text(&r->err)));
     if (!r->oldest_us) {

@@ -6,8 +6,17 @@
 #include "agent/programming_latency.h"
 #include "agent/relay.h"
 #include "kube/client.h"
+#include "model/service_join.h"
 
 struct agent;
+
+/* Who follows what becomes of Services; all on the loop. */
+struct agent_observer {
+    /* It is another one, as it goes to the kernel now. */
+    void (*on_service)(const struct joined_service *s, void *user);
+    /* The kernel has taken all that was told before, or not. */
+    void (*on_applied)(bool ok, void *user);
+};
 
 struct agent_options {
     const char *node_name;
@@ -22,6 +31,8 @@ struct agent_options {
     bool localhost;              /* node ports on loopback are counted (kube-proxy's gate) */
     struct ip bind_ip;           /* the node's address, whatever its object says; family 0: none */
     uint64_t unhealthy_after_ms; /* what the kernel has not taken for so long; 0 = 60 s */
+    const struct agent_observer *observer; /* NULL: nobody */
+    void *observer_user;
 };
 
 /* Both families go to the kernel together; a sync counts for those that had something in it. */

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/config_watch.h"
 #include "agent/conntrack_settings.h"
+#include "agent/l2.h"
 #include "agent/node_wait.h"
 #include "agent/settings.h"
 #include "agent/status_server.h"
@@ -117,15 +118,35 @@ struct parts {
     struct kube_client *client;
     struct dataplane *backend;
     struct relay *relay;
+    struct l2_options l2_options;
+    struct l2 *l2;
     struct agent *agent;
     struct status_server *status;
     struct config_watch *watch;
 };
 
+/* 0 without one: it is not wanted. */
+static int start_l2(struct parts *p, const struct settings *s, struct err *reterr)
+{
+    p->l2_options = (struct l2_options){.node_name = s->name,
+                                        .namespace_ = s->pool_namespace,
+                                        .key_secret = s->agent_key_secret,
+                                        .port = (uint16_t)s->heartbeat_port};
+    return str_empty(s->pool_namespace) ? 0 : l2_new(p->client, &p->l2_options, &p->l2, reterr);
+}
+
+static void add_l2_metrics(struct buf *b, void *user)
+{
+    const struct parts *p = user;
+    if (p->l2)
+        l2_metrics(p->l2, b);
+}
+
 static int start(struct parts *p, const struct settings *s, const json_t *flags, struct err *reterr)
 {
     const struct relay_options ro = {.families = {s->relay[0], s->relay[1]}};
     int r = s->relay[0] || s->relay[1] ? relay_new(&ro, &p->relay, reterr) : 0;
+    r = r < 0 ? r : start_l2(p, s, reterr);
     if (r < 0) {
         p->backend->ops->free(p->backend);
         return r;
@@ -140,6 +161,8 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
         .node_cidr = settings_detect_by(s, "NodeCIDR"),
         .service_cidrs = proxy_config_gate(&s->config, "MultiCIDRServiceAllocator", true),
         .relay = p->relay,
+        .observer = p->l2 ? &l2_observer : NULL,
+        .observer_user = p->l2,
         .localhost = s->localhost,
         .bind_ip = s->bind_ip,
         .unhealthy_after_ms = s->unhealthy_after_ms};
@@ -152,6 +175,8 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
                                       .metrics_address = s->metrics,
                                       .flags = flags,
                                       .config = s->config.tree,
+                                      .add_metrics = add_l2_metrics,
+                                      .metrics_user = p,
                                       .hard_fail = s->bind_hard_fail};
     r = status_server_new(p->loop, &so, &p->status, reterr);
     if (r == 0 && !str_empty(s->config_file))
@@ -186,11 +211,12 @@ static int run(struct settings *s, const json_t *flags)
     } else {
         log_info("watching", kv_s("server", config->server), kv_s("node", s->name));
         tls_load_config();
-        sandbox_start(s->no_seccomp, SANDBOX_NETLINK);
+        sandbox_start(s->no_seccomp, SANDBOX_NETLINK | (p.l2 ? SANDBOX_PACKET : 0));
         code = loop_run(loop);
     }
     config_watch_free(p.watch);
     status_server_free(p.status);
+    l2_free(p.l2);
     agent_free(p.agent);
     relay_free(p.relay);
     kube_client_free(p.client);
@@ -273,75 +299,88 @@ static const struct ask_command request_command = {
     .port_help = "of 127.0.0.1, where the agent answers (default 10249)",
     .port = 10249};
 
+static struct settings given = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249",
+                                .agent_key_secret = "fairlead-system/fairlead-agent-key",
+                                .heartbeat_port = 7947};
+static struct arg flags[] = {
+    {"config", 0, ARG_STRING, &given.config_file, "FILE",
+     "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0,
+     0, false},
+    {"validate", 0, ARG_BOOL, &given.validate, NULL, "check the file, say what has no effect, exit",
+     0, 0, false},
+    {"kubeconfig", 0, ARG_STRING, &given.kubeconfig, "FILE", "how to reach the API server", 0, 0,
+     false},
+    {"context", 0, ARG_STRING, &given.context, "NAME", "which context of it", 0, 0, false},
+    {"node-name", 0, ARG_STRING, &given.node_name, "NAME", "this node (default: the host's name)",
+     0, 0, false},
+    {"hostname-override", 0, ARG_STRING, &given.node_name, "NAME", "the same, as kube-proxy has it",
+     0, 0, false},
+    {"cluster-cidr", 0, ARG_STRING, &given.cluster_cidr, "CIDR,…",
+     "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
+    {"detect-local-mode", 0, ARG_STRING, &given.detect_local, "MODE",
+     "how pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix", 0, 0,
+     false},
+    {"pod-bridge-interface", 0, ARG_STRING, &given.pod_bridge, "NAME",
+     "the interface pods come in by (BridgeInterface)", 0, 0, false},
+    {"pod-interface-name-prefix", 0, ARG_STRING, &given.pod_prefix, "PREFIX",
+     "how the names of pods' interfaces begin (InterfaceNamePrefix)", 0, 0, false},
+    {"external-ips", 0, ARG_BOOL, &given.external_ips, NULL,
+     "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
+    {"nodeport-addresses", 0, ARG_STRING, &given.node_port_addresses, "CIDR,…",
+     "where node ports answer; also `primary`, `localhost`, `all` (default: every local "
+     "address "
+     "but loopback)",
+     0, 0, false},
+    {"feature-gates", 0, ARG_STRING, &given.feature_gates, "NAME=BOOL,…",
+     "kube-proxy's: KubeProxyNFTablesLocalhostNodePorts (with `localhost` among "
+     "--nodeport-addresses: a relay of TCP there), MultiCIDRServiceAllocator",
+     0, 0, false},
+    {"masquerade-all", 0, ARG_BOOL, &given.masquerade_all, NULL,
+     "masquerade everything to Services", 0, 0, false},
+    {"healthz-bind-address", 0, ARG_STRING, &given.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
+     false},
+    {"metrics-bind-address", 0, ARG_STRING, &given.metrics, "IP:PORT",
+     "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
+    {"bind-address-hard-fail", 0, ARG_BOOL, &given.bind_hard_fail, NULL,
+     "end if one of these ports is taken (else it is tried again)", 0, 0, false},
+    {"conntrack-max-per-core", 0, ARG_INT, &given.conntrack_max_per_core, "N",
+     "connections tracked per core (default 32768; 0: leave the limit)", 0, INT32_MAX, false},
+    {"conntrack-min", 0, ARG_INT, &given.conntrack_min, "N",
+     "but at least so many (default 131072)", 0, INT32_MAX, false},
+    {"conntrack-tcp-timeout-established", 0, ARG_DURATION, &given.conntrack_tcp_established_ms, "D",
+     "idle connections (default 24h; 0: leave it)", 0, 0, false},
+    {"conntrack-tcp-timeout-close-wait", 0, ARG_DURATION, &given.conntrack_tcp_close_wait_ms, "D",
+     "connections half closed (default 1h; 0: leave it)", 0, 0, false},
+    {"conntrack-tcp-be-liberal", 0, ARG_BOOL, &given.conntrack_tcp_be_liberal, NULL,
+     "packets out of their window are not INVALID", 0, 0, false},
+    {"conntrack-udp-timeout", 0, ARG_DURATION, &given.conntrack_udp_ms, "D",
+     "UDP that nobody answered (default: leave it)", 0, 0, false},
+    {"conntrack-udp-timeout-stream", 0, ARG_DURATION, &given.conntrack_udp_stream_ms, "D",
+     "UDP both ways (default: leave it)", 0, 0, false},
+    {"address-pool-namespace", 0, ARG_STRING, &given.pool_namespace, "NAME",
+     "where IPAddressPools and L2Advertisements are, whose addresses this node may answer for "
+     "(default: it answers for none)",
+     0, 0, false},
+    {"agent-key-secret", 0, ARG_STRING, &given.agent_key_secret, "NAMESPACE/NAME",
+     "whose `key` the heartbeats of agents are signed with (default "
+     "fairlead-system/fairlead-agent-key)",
+     0, 0, false},
+    {"agent-heartbeat-port", 0, ARG_INT, &given.heartbeat_port, "PORT",
+     "UDP, of heartbeats between agents (default 7947)", 1, 65535, false},
+    {"cleanup", 0, ARG_BOOL, &given.cleanup, NULL, "delete everything of ours and exit", 0, 0,
+     false},
+    {"no-seccomp", 0, ARG_BOOL, &given.no_seccomp, NULL,
+     "do not have the kernel refuse what this program never asks for", 0, 0, false},
+    {.name = NULL},
+};
+
 int main(int argc, char **argv)
 {
-    struct settings s = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249"};
-    struct arg args[] = {
-        {"config", 0, ARG_STRING, &s.config_file, "FILE",
-         "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0,
-         0, false},
-        {"validate", 0, ARG_BOOL, &s.validate, NULL, "check the file, say what has no effect, exit",
-         0, 0, false},
-        {"kubeconfig", 0, ARG_STRING, &s.kubeconfig, "FILE", "how to reach the API server", 0, 0,
-         false},
-        {"context", 0, ARG_STRING, &s.context, "NAME", "which context of it", 0, 0, false},
-        {"node-name", 0, ARG_STRING, &s.node_name, "NAME", "this node (default: the host's name)",
-         0, 0, false},
-        {"hostname-override", 0, ARG_STRING, &s.node_name, "NAME", "the same, as kube-proxy has it",
-         0, 0, false},
-        {"cluster-cidr", 0, ARG_STRING, &s.cluster_cidr, "CIDR,…",
-         "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
-        {"detect-local-mode", 0, ARG_STRING, &s.detect_local, "MODE",
-         "how pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix", 0, 0,
-         false},
-        {"pod-bridge-interface", 0, ARG_STRING, &s.pod_bridge, "NAME",
-         "the interface pods come in by (BridgeInterface)", 0, 0, false},
-        {"pod-interface-name-prefix", 0, ARG_STRING, &s.pod_prefix, "PREFIX",
-         "how the names of pods' interfaces begin (InterfaceNamePrefix)", 0, 0, false},
-        {"external-ips", 0, ARG_BOOL, &s.external_ips, NULL,
-         "carry spec.externalIPs (off: CVE-2020-8554)", 0, 0, false},
-        {"nodeport-addresses", 0, ARG_STRING, &s.node_port_addresses, "CIDR,…",
-         "where node ports answer; also `primary`, `localhost`, `all` (default: every local "
-         "address "
-         "but loopback)",
-         0, 0, false},
-        {"feature-gates", 0, ARG_STRING, &s.feature_gates, "NAME=BOOL,…",
-         "kube-proxy's: KubeProxyNFTablesLocalhostNodePorts (with `localhost` among "
-         "--nodeport-addresses: a relay of TCP there), MultiCIDRServiceAllocator",
-         0, 0, false},
-        {"masquerade-all", 0, ARG_BOOL, &s.masquerade_all, NULL,
-         "masquerade everything to Services", 0, 0, false},
-        {"healthz-bind-address", 0, ARG_STRING, &s.healthz, "IP:PORT", "/healthz and /livez", 0, 0,
-         false},
-        {"metrics-bind-address", 0, ARG_STRING, &s.metrics, "IP:PORT",
-         "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
-        {"bind-address-hard-fail", 0, ARG_BOOL, &s.bind_hard_fail, NULL,
-         "end if one of these ports is taken (else it is tried again)", 0, 0, false},
-        {"conntrack-max-per-core", 0, ARG_INT, &s.conntrack_max_per_core, "N",
-         "connections tracked per core (default 32768; 0: leave the limit)", 0, INT32_MAX, false},
-        {"conntrack-min", 0, ARG_INT, &s.conntrack_min, "N",
-         "but at least so many (default 131072)", 0, INT32_MAX, false},
-        {"conntrack-tcp-timeout-established", 0, ARG_DURATION, &s.conntrack_tcp_established_ms, "D",
-         "idle connections (default 24h; 0: leave it)", 0, 0, false},
-        {"conntrack-tcp-timeout-close-wait", 0, ARG_DURATION, &s.conntrack_tcp_close_wait_ms, "D",
-         "connections half closed (default 1h; 0: leave it)", 0, 0, false},
-        {"conntrack-tcp-be-liberal", 0, ARG_BOOL, &s.conntrack_tcp_be_liberal, NULL,
-         "packets out of their window are not INVALID", 0, 0, false},
-        {"conntrack-udp-timeout", 0, ARG_DURATION, &s.conntrack_udp_ms, "D",
-         "UDP that nobody answered (default: leave it)", 0, 0, false},
-        {"conntrack-udp-timeout-stream", 0, ARG_DURATION, &s.conntrack_udp_stream_ms, "D",
-         "UDP both ways (default: leave it)", 0, 0, false},
-        {"cleanup", 0, ARG_BOOL, &s.cleanup, NULL, "delete everything of ours and exit", 0, 0,
-         false},
-        {"no-seccomp", 0, ARG_BOOL, &s.no_seccomp, NULL,
-         "do not have the kernel refuse what this program never asks for", 0, 0, false},
-        {.name = NULL},
-    };
     const struct program p = {"fairlead-agent",
                               "programs the kernel's Services on one node",
                               "[flags]",
                               NULL,
-                              args,
+                              flags,
                               false};
     if (argc > 1 && streq(argv[1], "request"))
         return ask_command(&request_command, argc - 1, argv + 1);
@@ -349,10 +388,10 @@ int main(int argc, char **argv)
     int code = program_start(&p, argc, argv, NULL, NULL);
     if (code >= 0)
         return code;
-    s.args = args;
-    s.log_level_given = is_given(argc, argv, "--log-level");
-    s.log_format_given = is_given(argc, argv, "--log-format");
-    code = main_with(&s);
-    settings_done(&s);
+    given.args = flags;
+    given.log_level_given = is_given(argc, argv, "--log-level");
+    given.log_format_given = is_given(argc, argv, "--log-format");
+    code = main_with(&given);
+    settings_done(&given);
     return code;
 }

@@ -86,6 +86,8 @@ static void metrics(struct status_server *s, struct http_exchange *x)
     struct buf b = {0};
     agent_get_stats(s->agent, &st);
     metrics_format(&st, &s->counts, &b);
+    if (s->options.add_metrics)
+        s->options.add_metrics(&b, s->options.metrics_user);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 

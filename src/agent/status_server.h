@@ -14,6 +14,8 @@ struct status_options {
     const json_t *flags;  /* what the program was told, by flag: strings and booleans. Borrowed */
     const json_t *config; /* the same as a KubeProxyConfiguration. Borrowed */
     bool hard_fail;
+    void (*add_metrics)(struct buf *ret, void *user); /* of who else is in the program; NULL */
+    void *metrics_user;
 };
 int status_server_new(struct loop *l, const struct status_options *o, struct status_server **ret,
                       struct err *reterr) NODISCARD;

@@ -1,4 +1,5 @@
-/* fairlead describe pod|service: what holds for one in the mesh, and which objects say so. */
+/* fairlead describe pod|service: what holds for one in the mesh, and which objects say so; of a
+ * Service its addresses, too. */
 #include <stdio.h>
 
 #include "cli/explain_mesh.h"
@@ -25,7 +26,13 @@ static void print_service(const json_t *j)
 {
     json_t *one;
     size_t i;
+    const char *pool = json_key_str(j, "pool"), *node = json_key_str(j, "announcedBy");
     printf("service: %s\n", json_key_str(j, "service"));
+    if (json_array_size(json_object_get(j, "addresses"))) {
+        print_names("  address ", json_object_get(j, "addresses"));
+        printf("%s%s%s%s\n", pool ? " of pool " : "", pool ? pool : "",
+               node ? ", announced by node " : "", node ? node : "");
+    }
     json_array_foreach(json_object_get(j, "ports"), i, one)
         printf("  port %d %s: %s\n", (int)json_at_int(one, "port", 0), json_key_str(one, "name"),
                json_key_str(one, "protocol"));
@@ -87,6 +94,72 @@ static int read_objects(struct describe_args *a, struct object_source *s)
     return code < 0 ? object_source_read_cluster(s, &a->session, OBJECTS_FOR_ANALYSIS) : code;
 }
 
+/* ---- its addresses ---- */
+
+/* The node whose agent has said last that it announces them; owned. NULL: nobody has, lately. */
+static char *find_announcer(const struct describe_args *a, const char *ns, const char *name)
+{
+    struct kube_reply r = {0};
+    json_t *e;
+    size_t i;
+    const char *last = "", *node = NULL;
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/%s/events?fieldSelector=involvedObject.kind%%3DService%%2C"
+                  "involvedObject.name%%3D%s%%2Creason%%3DnodeAssigned",
+                  ns, name);
+    if (!a->session.client ||
+        kube_call_wait(a->session.client, "GET", path, NULL, NULL, &r, NULL) < 0)
+        return NULL;
+    json_array_foreach(json_at(r.object, "items"), i, e)
+    {
+        const char *when = json_key_str(e, "lastTimestamp"), *host = json_at_str(e, "source.host");
+        if (when && host && strcmp(when, last) >= 0) {
+            last = when;
+            node = host;
+        }
+    }
+    char *found = node ? xstrdup(node) : NULL;
+    kube_reply_done(&r);
+    return found;
+}
+
+static const json_t *find_service(const json_t *objects, const char *ns, const char *name)
+{
+    json_t *o;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)objects, i,
+                       o) if (streq(json_key_str(o, "kind"), "Service") &&
+                              streq(json_at_str(o, "metadata.name"), name) &&
+                              streq(json_at_str(o, "metadata.namespace"), ns)) return o;
+    return NULL;
+}
+
+/* What of a LoadBalancer others can reach it by. */
+static void add_addresses(const struct describe_args *a, const json_t *objects, const char *ns,
+                          const char *name, json_t *to)
+{
+    const json_t *service = find_service(objects, ns, name);
+    const char *pool =
+        json_key_str(json_at(service, "metadata.annotations"), "metallb.io/ip-allocated-from-pool");
+    json_t *one, *addresses = json_array();
+    size_t i;
+    json_array_foreach(json_at(service, "status.loadBalancer.ingress"), i, one)
+    {
+        const char *ip = json_key_str(one, "ip"), *host = json_key_str(one, "hostname");
+        if (ip || host)
+            json_array_append_new(addresses, json_text(str_from(ip ? ip : host)));
+    }
+    if (json_array_size(addresses)) {
+        AUTO_CHARS char *node = find_announcer(a, ns, name);
+        json_object_set(to, "addresses", addresses);
+        if (pool)
+            json_object_set_new(to, "pool", json_text(str_from(pool)));
+        if (node)
+            json_object_set_new(to, "announcedBy", json_text(str_from(node)));
+    }
+    json_decref(addresses);
+}
+
 static int describe(const struct describe_args *a, const json_t *objects, bool service,
                     const char *name)
 {
@@ -100,6 +173,8 @@ static int describe(const struct describe_args *a, const json_t *objects, bool s
     if (!j)
         return program_fail(EXIT_FAILED, NULL, "there is no %s %s in namespace %s",
                             service ? "Service" : "pod", name, ns);
+    if (service)
+        add_addresses(a, objects, ns, name, j);
     if (streq(a->output, "json")) {
         AUTO_DONE(buf) struct buf text = {0};
         json_write_indented(&text, j);

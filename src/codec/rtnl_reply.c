@@ -4,6 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 
 bool rtnl_parse_link(const struct nlmsg *m, unsigned *ret_index)
@@ -14,6 +15,26 @@ bool rtnl_parse_link(const struct nlmsg *m, unsigned *ret_index)
     memcpy(&info, m->payload.p, sizeof(info));
     *ret_index = (unsigned)info.ifi_index;
     return info.ifi_index > 0;
+}
+
+bool rtnl_parse_link_whole(const struct nlmsg *m, struct rtnl_link *ret)
+{
+    struct ifinfomsg info;
+    if (m->type != RTM_NEWLINK || m->payload.n < sizeof(info))
+        return false;
+    memcpy(&info, m->payload.p, sizeof(info));
+    struct str attrs = nlmsg_attrs(m, sizeof(info)), mac = nla_find(attrs, IFLA_ADDRESS),
+               name = nla_text(nla_find(attrs, IFLA_IFNAME));
+    if (info.ifi_index <= 0 || !name.n || name.n >= sizeof(ret->name))
+        return false;
+    *ret = (struct rtnl_link){.index = (unsigned)info.ifi_index,
+                              .master = nla_u32(nla_find(attrs, IFLA_MASTER), 0),
+                              .flags = info.ifi_flags,
+                              .ethernet = info.ifi_type == ARPHRD_ETHER && mac.n == 6};
+    if (ret->ethernet)
+        memcpy(ret->mac, mac.p, 6);
+    memcpy(ret->name, name.p, name.n);
+    return true;
 }
 
 static bool prefix_from(uint8_t family, uint8_t len, struct str data, struct prefix *ret)

@@ -11,8 +11,9 @@ struct debug_server {
     const struct control *control;
     const struct xds_service *xds;
     const struct certificate_service *certificates;
-    const struct injector *injector; /* NULL: nobody waits for it */
-    struct telemetry *telemetry;     /* NULL: sidecars are not served */
+    const struct injector *injector;     /* NULL: nobody waits for it */
+    struct telemetry *telemetry;         /* NULL: sidecars are not served */
+    struct balancer_addresses *balancer; /* NULL: nobody is given addresses */
     struct http_server *http;
 };
 
@@ -130,6 +131,8 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
     add_certificates(s, &b);
     if (s->telemetry)
         add_telemetry(s->telemetry, &b);
+    if (s->balancer)
+        balancer_addresses_metrics(s->balancer, &b);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
@@ -256,6 +259,11 @@ void debug_server_set_injector(struct debug_server *s, const struct injector *i)
 void debug_server_set_telemetry(struct debug_server *s, struct telemetry *t)
 {
     s->telemetry = t;
+}
+
+void debug_server_set_balancer(struct debug_server *s, struct balancer_addresses *b)
+{
+    s->balancer = b;
 }
 
 void debug_server_free(struct debug_server *s)

@@ -3,6 +3,7 @@
  * /debug/syncz, /debug/config_dump, and of traffic /debug/edges, /debug/tap, /debug/traces.
  * Certificates are never in it. */
 
+#include "control/balancer_addresses.h"
 #include "control/certificate_service.h"
 #include "control/control.h"
 #include "control/injector.h"
@@ -19,5 +20,7 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
 void debug_server_set_injector(struct debug_server *s, const struct injector *i);
 /* What sidecars tell of their traffic; it goes on being borrowed. */
 void debug_server_set_telemetry(struct debug_server *s, struct telemetry *t);
+/* Whose metrics are shown, too; it goes on being borrowed. */
+void debug_server_set_balancer(struct debug_server *s, struct balancer_addresses *b);
 void debug_server_free(struct debug_server *s); /* NULL is allowed */
 uint16_t debug_server_port(const struct debug_server *s);

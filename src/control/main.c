@@ -6,7 +6,9 @@
 
 #include "base/program.h"
 #include "base/sandbox.h"
+#include "control/agent_key.h"
 #include "control/authority.h"
+#include "control/balancer_addresses.h"
 #include "control/certificate_service.h"
 #include "control/control.h"
 #include "control/debug_server.h"
@@ -28,6 +30,7 @@ struct settings {
     const char *default_backend;
     const char *secure, *service, *accounts_text, *labels_text, *outbound;
     const char *injection, *trust_domain, *cluster_id;
+    struct balancer_addresses_options balancer; /* namespace_ NULL: nobody is given addresses */
     uint64_t lifetime_ms;
     struct inject_options inject;
     char *controllers[NAMES_MAX + 1], *accounts[NAMES_MAX + 1];
@@ -100,7 +103,9 @@ struct parts {
     struct xds_service *xds;
     struct debug_server *debug;
     struct ingress_status *status; /* NULL: nobody's is written */
-    struct leader *leader;         /* NULL: there is nothing to be written */
+    struct balancer_addresses *balancer;
+    struct agent_key *agent_key;
+    struct leader *leader; /* NULL: there is nothing to be written */
     struct authority *authority;
     struct injector *injector;
     struct certificate_service *certificates;
@@ -136,6 +141,10 @@ static void on_leads(bool leads, void *user)
     log_info(leads ? "leading: status is written here" : "not leading any more");
     if (p->status)
         ingress_status_set_leads(p->status, leads);
+    if (p->balancer) {
+        balancer_addresses_set_leads(p->balancer, leads);
+        agent_key_set_leads(p->agent_key, leads);
+    }
     control_set_leads(p->control, leads);
 }
 
@@ -184,7 +193,13 @@ static int start(struct settings *s, const struct kube_config *config,
             on_issue, p);
     if (s->publish)
         p->status = ingress_status_new(p->client, p->control, s->publish);
-    if (s->publish || o->allocates)
+    s->balancer.host = o->host;
+    if (s->balancer.namespace_) {
+        p->balancer = balancer_addresses_new(p->client, &s->balancer);
+        p->agent_key = agent_key_new(p->client, ns);
+    }
+    debug_server_set_balancer(p->debug, p->balancer);
+    if (s->publish || o->allocates || p->balancer)
         p->leader = leader_new(p->client, ns, "fairlead-control-leader",
                                o->host ? o->host : "fairlead-control", on_leads, p);
     return 0;
@@ -239,6 +254,8 @@ static int run(struct settings *s, json_t *labels)
     debug_server_free(p.debug);
     leader_free(p.leader);
     ingress_status_free(p.status);
+    balancer_addresses_free(p.balancer);
+    agent_key_free(p.agent_key);
     authority_free(p.authority);
     injector_free(p.injector);
     xds_service_free(p.xds);
@@ -392,6 +409,13 @@ int main(int argc, char **argv)
          false},
         {"publish-service", 0, ARG_STRING, &s.publish, "NAMESPACE/NAME",
          "the Service before the gateways, whose addresses become those of Ingresses", 0, 0, false},
+        {"address-pool-namespace", 0, ARG_STRING, &s.balancer.namespace_, "NAME",
+         "where IPAddressPools are, of which Services of type LoadBalancer get their addresses "
+         "(default: nobody is given any)",
+         0, 0, false},
+        {"load-balancer-class", 0, ARG_STRING, &s.balancer.class_, "NAME",
+         "of the Services that are given addresses (default: those without loadBalancerClass)", 0,
+         0, false},
         {"leader-namespace", 0, ARG_STRING, &s.namespace_, "NAME",
          "where the Lease of the leader and our own Secret are (default: our own namespace)", 0, 0,
          false},

@@ -16,7 +16,6 @@
 
 #include "base/assert.h"
 #include "base/rand.h"
-#include "codec/rtnl_reply.h"
 
 enum { RTNL_ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL };
 
@@ -225,8 +224,7 @@ static int on_route(const struct nlmsg *m, void *user)
 }
 
 static int rtnl_dump(struct nl_socket *s, uint16_t type, const void *fixed, size_t fixed_bytes,
-                     int (*on_msg)(const struct nlmsg *m, void *user), struct prefix_walk *w,
-                     struct err *reterr)
+                     int (*on_msg)(const struct nlmsg *m, void *user), void *w, struct err *reterr)
 {
     struct buf b = {0};
     uint32_t seq = nl_socket_seq(s);
@@ -238,6 +236,25 @@ static int rtnl_dump(struct nl_socket *s, uint16_t type, const void *fixed, size
         r = nl_dump(s, buf_str(&b), seq, on_msg, w, reterr);
     buf_done(&b);
     return r;
+}
+
+struct link_walk {
+    rtnl_link_fn *fn;
+    void *user;
+};
+
+static int on_whole_link(const struct nlmsg *m, void *user)
+{
+    const struct link_walk *w = user;
+    struct rtnl_link l;
+    return rtnl_parse_link_whole(m, &l) ? w->fn(&l, w->user) : 0;
+}
+
+int rtnl_link_each(struct nl_socket *s, rtnl_link_fn *fn, void *user, struct err *reterr)
+{
+    struct link_walk w = {fn, user};
+    struct ifinfomsg msg = {.ifi_family = AF_UNSPEC};
+    return rtnl_dump(s, RTM_GETLINK, &msg, sizeof(msg), on_whole_link, &w, reterr);
 }
 
 int rtnl_addr_each(struct nl_socket *s, rtnl_prefix_fn *fn, void *user, struct err *reterr)

@@ -5,9 +5,13 @@
  * those. */
 
 #include "base/addr.h"
+#include "codec/rtnl_reply.h"
 #include "nl/nl_socket.h"
 
 int rtnl_link_find(struct nl_socket *s, const char *name, unsigned *ret_index) NODISCARD;
+/* Every link; fn returns 0 or a negative errno that ends the walk. */
+typedef int rtnl_link_fn(const struct rtnl_link *l, void *user);
+int rtnl_link_each(struct nl_socket *s, rtnl_link_fn *fn, void *user, struct err *reterr) NODISCARD;
 int rtnl_link_remove(struct nl_socket *s, const char *name, struct err *reterr) NODISCARD;
 /* A veth pair; the peer is born in the namespace peer_netns (an fd). */
 int rtnl_veth_add(struct nl_socket *s, const char *name, const char *peer, int peer_netns,

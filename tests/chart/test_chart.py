@@ -104,6 +104,8 @@ def test_values_reach_the_programs(helm):
     (["gateway.service.type=Other"], "/gateway/service/type"),
     (["ingress.configMap=noslash"], "/ingress/configMap"),
     (["control.extraArgs={log-level=debug}"], "/control/extraArgs"),
+    (["loadBalancer.namespace=Upper"], "/loadBalancer/namespace"),
+    (["loadBalancer.heartbeatPort=0"], "/loadBalancer/heartbeatPort"),
 ])
 def test_what_is_refused(helm, values, says):
     done = template(helm, *values, check=False)
@@ -136,6 +138,28 @@ def test_what_pods_may(helm):
     assert not any("*" in r["verbs"] + r["resources"] + r["apiGroups"] for r in rules)
 
 
+def test_addresses_where_no_cloud_gives_them(helm):
+    """Off, there is nothing of it; on, agents may answer for addresses themselves, and each reads what it needs and no more."""
+    assert "metallb" not in json.dumps(template(helm))
+    objects = template(helm, "loadBalancer.enabled=true", "loadBalancer.namespace=pools", "loadBalancer.loadBalancerClass=x.example/y", "loadBalancer.heartbeatPort=7000")
+    definitions = {p.stem + ".metallb.io" for p in (ROOT / "deploy/crds/metallb").glob("*.yaml")}
+    assert {o["metadata"]["name"] for o in objects if o["kind"] == "CustomResourceDefinition" and "metallb" in o["metadata"]["name"]} == definitions and len(definitions) == 2
+    agent, = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"]
+    assert agent["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
+    assert {"--address-pool-namespace=pools", "--agent-heartbeat-port=7000"} <= set(agent["args"])
+    control, = named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"]
+    assert {"--address-pool-namespace=pools", "--load-balancer-class=x.example/y"} <= set(control["args"])
+    for program, container in (("agent", agent), ("control", control)):
+        known = run(BIN / f"fairlead-{program}", "--help")
+        assert all(a.split("=")[0] in known for a in container["args"] if a.startswith("--"))
+    assert named(objects, "Role", "fairlead-agent-pools")["rules"] == [{"apiGroups": ["metallb.io"], "resources": ["ipaddresspools", "l2advertisements"], "verbs": ["list", "watch"]}]
+    assert named(objects, "Role", "fairlead-control-pools")["rules"] == [{"apiGroups": ["metallb.io"], "resources": ["ipaddresspools"], "verbs": ["list", "watch"]}]
+    assert {o["metadata"]["namespace"] for o in objects if o["kind"] in ("Role", "RoleBinding") and o["metadata"]["name"].endswith("-pools")} == {"pools"}
+    assert named(objects, "Role", "fairlead-agent")["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["fairlead-agent-key"]}]
+    more = [r for r in named(objects, "ClusterRole", "fairlead-control")["rules"] if r not in named(template(helm), "ClusterRole", "fairlead-control")["rules"]]
+    assert more == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}, {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]}]
+
+
 def test_plain_manifests_are_what_it_gives(helm):
     """By every Helm the same bytes; `lab up` applies them."""
     run("python3", ROOT / "tools/manifests.py", PEERS / helm.version, "--check")
@@ -162,11 +186,20 @@ def test_installed_changed_and_taken_out(lab, helm):
     assert "404" in lab.curl("node-1", f"http://{gateway}:15090/config_dump", "-o", "/dev/null", "-w", "%{http_code}")  # nothing else of the admin interface
     helm("upgrade", "fairlead", CHART, *at, *sets(FOR_LAB), "--set", "gateway.replicas=1", "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
     lab.wait_ready("app=fairlead-gateway", 1, SYSTEM)
+    # Addresses of a pool, by the rights that the chart gives: of a class, since the lab gives those without one.
+    helm("upgrade", "fairlead", CHART, *at, *sets(FOR_LAB), *sets(["gateway.replicas=1", "loadBalancer.enabled=true", "loadBalancer.loadBalancerClass=fairlead.dev/pools"]),
+         "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
+    lab.apply({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "lan", "namespace": SYSTEM}, "spec": {"addresses": ["192.0.2.40/32"]}},
+              {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pooled"}, "spec": {"type": "LoadBalancer", "loadBalancerClass": "fairlead.dev/pools", "ports": [{"port": 80}]}})
+    wait_until("it has the pool's address", lambda: lab.get("svc/pooled")["status"]["loadBalancer"].get("ingress") == [{"ip": "192.0.2.40", "ipMode": "VIP"}], 30)
+    assert lab.get("secret/fairlead-agent-key", "-n", SYSTEM)["type"] == "Opaque"
+    refused = [line for line in lab.raw("/metrics")[1].splitlines() if line.startswith("fairlead_lab_rights_asked_total{") and "fairlead-control" in line and 'allowed="0"' in line]
+    assert refused == []
     helm("uninstall", "fairlead", *at, "--wait", kubeconfig=lab.kubeconfig)
     left = [o["metadata"]["name"] for kind in ("deployments", "services", "mutatingwebhookconfigurations", "clusterroles", "clusterrolebindings", "ingressclasses") for o in lab.get(kind, "-A")["items"]
             if "fairlead" in o["metadata"]["name"]]
     assert left == []
-    assert len(lab.get("customresourcedefinitions")["items"]) == len(list((ROOT / "deploy/crds").glob("*.yaml")))
+    assert len(lab.get("customresourcedefinitions")["items"]) == len(list((ROOT / "deploy/crds").rglob("*.yaml")))
     lab.fairlead("delete", "--wait=false", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}))
     wait_until("its namespace is gone", lambda: SYSTEM not in [n["metadata"]["name"] for n in lab.get("namespaces")["items"]], 30)
     for crd in lab.get("customresourcedefinitions")["items"]:

@@ -39,7 +39,10 @@ static void check_rtnl(const struct nlmsg *m)
 {
     struct prefix p;
     unsigned index;
+    struct rtnl_link l;
     (void)rtnl_parse_link(m, &index);
+    if (rtnl_parse_link_whole(m, &l) && (!l.index || !memchr(l.name, 0, sizeof(l.name))))
+        abort();
     if ((rtnl_parse_addr(m, &p, &index) || rtnl_parse_route(m, &p, &index)) &&
         p.len > ip_bytes(&p.ip) * 8)
         abort();

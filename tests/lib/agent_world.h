@@ -27,6 +27,8 @@ struct world {
     struct http_client *http[2];     /* healthz, metrics */
     const struct prefix *node_ports; /* where they answer; NULL: everywhere */
     bool node_cidr, service_cidrs;   /* networks that are watched */
+    struct buf observed;             /* what an observer is told, with is_observed */
+    bool is_observed;
 };
 
 /* ---- objects ---- */
@@ -82,8 +84,21 @@ static inline void world_begin(struct world *w)
 
 static const struct prefix first_pods = {{AF_INET, {10, 1}}, 24};
 
+static inline void observe_service(const struct joined_service *s, void *user)
+{
+    struct world *w = user;
+    buf_addf(&w->observed, "%s%s ", s->object ? "" : "-", s->key);
+}
+
+static inline void observe_applied(bool ok, void *user)
+{
+    struct world *w = user;
+    buf_add_cstr(&w->observed, ok ? "ok " : "failed ");
+}
+
 static inline void world_start(struct world *w)
 {
+    static const struct agent_observer observer = {observe_service, observe_applied};
     struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
     static json_t *options;
     struct agent_options o = {.node_name = "n1",
@@ -93,7 +108,9 @@ static inline void world_start(struct world *w)
                               .node_cidr = w->node_cidr,
                               .service_cidrs = w->service_cidrs,
                               .node_port_addresses = w->node_ports,
-                              .n_node_port_addresses = w->node_ports != NULL};
+                              .n_node_port_addresses = w->node_ports != NULL,
+                              .observer = w->is_observed ? &observer : NULL,
+                              .observer_user = w};
     struct ip ip;
     kc.port = http_server_port(w->api.server);
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
@@ -122,6 +139,7 @@ static inline void world_start(struct world *w)
 
 static inline void world_end(struct world *w)
 {
+    buf_done(&w->observed);
     http_client_free(w->http[0]);
     http_client_free(w->http[1]);
     status_server_free(w->status);

@@ -766,9 +766,45 @@ static void test_rows_25_36_address_lists(void **state)
     world_end(&w);
 }
 
+/* Who announces addresses has to know when the kernel has what they need: first what goes there,
+ * then that it is there; never before. */
+static void test_what_an_observer_is_told(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    w.is_observed = true;
+    world_start(&w);
+    assert_until(&w, stats(&w).synced);
+    assert_string_equal(buf_cstr(&w.observed), "ok ");
+    buf_clear(&w.observed);
+    fake_dataplane_hold(w.backend, true);
+    put_service(&w, "a", "", CLUSTER_IP("10.96.0.1") "," PORT80);
+    assert_until(&w, w.observed.n);
+    put_service(&w, "b", "", CLUSTER_IP("10.96.0.2") "," PORT80);
+    assert_until(&w, stats(&w).service_changes_pending); /* b waits: a is under way */
+    assert_string_equal(buf_cstr(&w.observed), "ns/a ");
+    fake_dataplane_hold(w.backend, false);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ns/b ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/a ok ns/b ok ");
+    /* The kernel refuses; then it takes what it was given before. */
+    buf_clear(&w.observed);
+    fake_dataplane_fail(w.backend, 1);
+    put_service(&w, "c", "", CLUSTER_IP("10.96.0.3") "," PORT80);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/c failed ok ");
+    /* Nothing for the kernel to do is done. */
+    buf_clear(&w.observed);
+    put_service(&w, "c", "\"more\":\"labels\"", CLUSTER_IP("10.96.0.3") "," PORT80);
+    assert_until(&w, strstr(buf_cstr(&w.observed), "ok"));
+    assert_string_equal(buf_cstr(&w.observed), "ns/c ok ");
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_an_observer_is_told),
         cmocka_unit_test(test_row_2_selectors_live),
         cmocka_unit_test(test_row_9_not_ready_pods_that_are_published),
         cmocka_unit_test(test_row_10_endpoints_of_any_origin),
