@@ -183,7 +183,7 @@ static void retell_workload(struct mesh *m, struct mesh_workload *w)
     }
     for (size_t at = 0; map_next(&of->places, &at, NULL, &u);)
         mesh_put_place_to(m, w, &((const struct used_place *)u)->place);
-    mesh_put_outbound(w->set, of, w->told);
+    mesh_put_outbound_to(m, w);
     mesh_build_inbound(m, w, true);
 }
 
@@ -402,7 +402,8 @@ void mesh_pod_changed(struct mesh *m, const struct workload *pod)
              w = w->twin) {
             find_view(m, w);
             build_labelled(m, w);
-            if (find_told_to(m, w))
+            bool other = mesh_find_families(m, w);
+            if (find_told_to(m, w) || other)
                 retell_workload(m, w);
         }
     mark_services_of(m, 0, pod);
@@ -555,11 +556,14 @@ struct mesh_workload *mesh_join(struct mesh *m, struct str ns_name, const struct
     mesh_find_services(m, w);
     w->twin = map_put(&m->by_ip, mesh_ip_key(ip), w);
     mesh_find_access(m, w);
+    mesh_find_families(m, w);
     find_told_to(m, w);
-    if (w->told)
+    if (w->told) {
         retell_workload(m, w);
-    else
+    } else {
+        mesh_put_outbound_to(m, w);
         mesh_build_inbound(m, w, true);
+    }
     build_labelled(m, w);
     return w;
 }

@@ -23,10 +23,21 @@ void mesh_put_outbound(struct xds_set *set, const struct mesh_listeners *of,
                        const struct mesh_telemetry *own)
 {
     if (own || !set->over)
-        xds_set_put(
-            set, translate_mesh_outbound(of->registry_only, mesh_told_of(own, TELEMETRY_CLIENT)));
+        xds_set_put(set, translate_mesh_outbound(of->registry_only, MESH_V4,
+                                                 mesh_told_of(own, TELEMETRY_CLIENT)));
     else
         xds_set_remove(set, XDS_LISTENER, STR("virtualOutbound"));
+}
+
+void mesh_put_outbound_to(const struct mesh *m, struct mesh_workload *w)
+{
+    const struct mesh_told *told = w->told ? mesh_told_of(w->told, TELEMETRY_CLIENT)
+                                           : mesh_told_in(m, w->ns, TELEMETRY_CLIENT);
+    if (w->told || (w->families & MESH_V6))
+        xds_set_put(w->set, translate_mesh_outbound(mesh_listeners_of(m, w)->registry_only,
+                                                    w->families, told));
+    else
+        xds_set_remove(w->set, XDS_LISTENER, STR("virtualOutbound"));
 }
 
 void mesh_put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,

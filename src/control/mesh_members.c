@@ -24,6 +24,22 @@ bool mesh_find_access(const struct mesh *m, struct mesh_workload *w)
     return true;
 }
 
+static unsigned family_of(const struct ip *ip)
+{
+    return ip->family == AF_INET6 ? MESH_V6 : MESH_V4;
+}
+
+bool mesh_find_families(const struct mesh *m, struct mesh_workload *w)
+{
+    const struct workload *pod = workloads_find_ip(m->peers.pods, str_from(w->ns_name), &w->ip);
+    unsigned before = w->families;
+    if (pod || !w->families)
+        w->families = family_of(&w->ip);
+    for (uint8_t i = 0; pod && i < pod->n_ips; i++)
+        w->families |= family_of(&pod->ips[i]);
+    return w->families != before;
+}
+
 /* Made anew if it is served at other ports than before. */
 void mesh_build_inbound(struct mesh *m, struct mesh_workload *w, bool anew)
 {
@@ -48,8 +64,8 @@ void mesh_build_inbound(struct mesh *m, struct mesh_workload *w, bool anew)
     VEC_FOREACH (port, &w->ports.v)
         put_resources_add(w->set, &w->own, translate_mesh_inbound_cluster(port));
     put_resources_add(w->set, &w->own,
-                      translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, &w->access,
-                                             m->peers.trust_domain,
+                      translate_mesh_inbound(w->ports.v.v, w->ports.v.n, w->mode, w->families,
+                                             &w->access, m->peers.trust_domain,
                                              w->told ? mesh_told_of(w->told, TELEMETRY_SERVER)
                                                      : mesh_told_in(m, w->ns, TELEMETRY_SERVER)));
     put_resources_drop_rest(w->set, &before, &w->own);
@@ -83,6 +99,16 @@ static void join_service(struct mesh *m, struct mesh_service *of, const struct j
     }
 }
 
+/* By which address a pod's sidecar says who it is: its first one. */
+static struct ip own_address(const struct mesh *m, struct str ns, const struct ip *ip)
+{
+    const struct workload *pod;
+    if (map_find(&m->by_ip, mesh_ip_key(ip)))
+        return *ip;
+    pod = workloads_find_ip(m->peers.pods, ns, ip);
+    return pod && !pod->host_network && pod->n_ips > 1 ? pod->ips[0] : *ip;
+}
+
 /* only: NULL: whoever has the address. */
 void mesh_find_members(struct mesh *m, struct mesh_namespace *ns, struct mesh_service *of,
                        const struct joined_service *s, struct mesh_workload *only)
@@ -91,9 +117,10 @@ void mesh_find_members(struct mesh *m, struct mesh_namespace *ns, struct mesh_se
         for (uint32_t i = 0; !(*slice)->cluster && (*slice)->family && i < (*slice)->n_endpoints;
              i++) {
             struct ip ip = slice_object_ip(*slice, i);
-            if (only && ip_eq(&ip, &only->ip))
+            const struct ip own = own_address(m, service_key_namespace(s->key), &ip);
+            if (only && ip_eq(&own, &only->ip))
                 join_service(m, of, s, *slice, only);
-            struct mesh_workload *w = only ? NULL : map_find(&m->by_ip, mesh_ip_key(&ip));
+            struct mesh_workload *w = only ? NULL : map_find(&m->by_ip, mesh_ip_key(&own));
             for (; w; w = w->twin)
                 if (w->ns == ns)
                     join_service(m, of, s, *slice, w);

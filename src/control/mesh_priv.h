@@ -38,6 +38,7 @@ struct mesh_workload {
     struct mesh_zone *zone;
     char *locality; /* its zone's */
     struct ip ip;
+    unsigned families;              /* of all its addresses, MESH_V4, MESH_V6 */
     struct mesh_workload *twin;     /* another stream of the same address; NULL: none */
     struct map services;            /* key -> struct mesh_membership */
     struct mesh_inbound_list ports; /* that its resources are made of, sorted */
@@ -88,6 +89,8 @@ const struct mesh_told *mesh_told_in(const struct mesh *m, const struct mesh_nam
 /* What is for no Service. own NULL: as the layer below has it. */
 void mesh_put_outbound(struct xds_set *set, const struct mesh_listeners *of,
                        const struct mesh_telemetry *own);
+/* The same of a workload, which may have addresses of both families. */
+void mesh_put_outbound_to(const struct mesh *m, struct mesh_workload *w);
 /* A port that addresses share, in the layer of a namespace or of a workload. */
 void mesh_put_place_of(struct mesh *m, struct str name, struct mesh_namespace *ns,
                        const struct mesh_place *p);
@@ -123,6 +126,8 @@ void mesh_exchange_layers(struct mesh *m, const struct joined_service *s, const 
 struct str mesh_ip_key(const struct ip *ip);
 /* Who may call it; true: that is something else. */
 bool mesh_find_access(const struct mesh *m, struct mesh_workload *w);
+/* Which addresses it has, as its pod says. True: of other families than before. */
+bool mesh_find_families(const struct mesh *m, struct mesh_workload *w);
 /* What it takes in; anew: whether its ports are others or not. */
 void mesh_build_inbound(struct mesh *m, struct mesh_workload *w, bool anew);
 /* only: NULL: whoever has the address. */

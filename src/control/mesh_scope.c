@@ -29,7 +29,7 @@ struct mesh_scope *mesh_scope_new(const struct sidecar_scope *of, struct str ns,
 void mesh_scope_tell(struct mesh_scope *s, const struct mesh_told *told)
 {
     mesh_listeners_tell(&s->listeners, told);
-    xds_set_put(s->set, translate_mesh_outbound(s->listeners.registry_only, told));
+    xds_set_put(s->set, translate_mesh_outbound(s->listeners.registry_only, MESH_V4, told));
 }
 
 void mesh_scope_free(struct mesh_scope *s)

@@ -233,6 +233,14 @@ static json_t *proxy_protocol(void)
         "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol");
 }
 
+/* The same port of the other family. */
+static void listen_v6(json_t *listener, uint16_t port)
+{
+    json_object_set_new(listener, "additional_addresses",
+                        json_pack("[{s:{s:{s:s,s:i}}}]", "address", "socket_address", "address",
+                                  "::", "port_value", (int)port));
+}
+
 struct xds_entry *translate_listener(const struct translate_listener *l)
 {
     json_t *chains = json_array();
@@ -243,6 +251,8 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     AUTO_JSON json_t *j =
         json_pack("{s:s,s:{s:{s:s,s:i}},s:o}", "name", l->name, "address", "socket_address",
                   "address", l->address, "port_value", (int)l->port, "filter_chains", chains);
+    if (l->peer != TRANSLATE_FOREIGN) /* who could fail where there is no IPv6 */
+        listen_v6(j, l->port);
     json_t *before = json_array(); /* in their order */
     if (l->settings && l->settings->proxy_protocol)
         json_array_append_new(before, proxy_protocol());
@@ -310,5 +320,6 @@ struct xds_entry *translate_passage(const char *name, const char *address, uint1
         address, "port_value", (int)port, "filter_chains", chains, "listener_filters",
         translate_http_filter("envoy.filters.listener.tls_inspector",
                               "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"));
+    listen_v6(j, port);
     return translate_json(XDS_LISTENER, name, j);
 }

@@ -14,9 +14,10 @@
 #define BLACK_HOLE          "BlackHoleCluster"
 #define INBOUND_PASSTHROUGH "InboundPassthroughCluster"
 /* Whence what is sent to the pod is handed to it: the redirection lets that through. */
-#define CONTROL_CLUSTER "xds-grpc" /* as Istio's agents name it, and we do */
-#define INBOUND_SOURCE  "127.0.0.6"
-#define OPTIONS_NAME    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+#define CONTROL_CLUSTER  "xds-grpc" /* as Istio's agents name it, and we do */
+#define INBOUND_SOURCE   "127.0.0.6"
+#define INBOUND_SOURCE_6 "::6"
+#define OPTIONS_NAME     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 /* ---- clusters ---- */
 
@@ -52,9 +53,10 @@ static json_t *to_original(const char *name)
 static json_t *to_pod(const char *name)
 {
     json_t *j = to_original(name);
-    json_object_set_new(
-        j, "upstream_bind_config",
-        json_pack("{s:{s:s,s:i}}", "source_address", "address", INBOUND_SOURCE, "port_value", 0));
+    json_object_set_new(j, "upstream_bind_config",
+                        json_pack("{s:{s:s,s:i},s:[{s:{s:s,s:i}}]}", "source_address", "address",
+                                  INBOUND_SOURCE, "port_value", 0, "extra_source_addresses",
+                                  "address", "address", INBOUND_SOURCE_6, "port_value", 0));
     return j;
 }
 
@@ -435,16 +437,28 @@ static json_t *rest_of(bool registry_only)
     return chain_of(translate_tcp_proxy(to, to));
 }
 
-struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told)
+void translate_mesh_listen(json_t *listener, uint16_t port, unsigned families)
+{
+    static const char *const any[] = {"0.0.0.0", "::"};
+    bool only_v6 = families == MESH_V6;
+    json_object_set_new(listener, "address", address(any[only_v6], port));
+    if ((families & MESH_V6) && !only_v6)
+        json_object_set_new(listener, "additional_addresses",
+                            json_pack("[{s:o}]", "address", address(any[1], port)));
+}
+
+struct xds_entry *translate_mesh_outbound(bool registry_only, unsigned families,
+                                          const struct mesh_told *told)
 {
     json_t *loop = chain_of(translate_tcp_proxy(BLACK_HOLE, BLACK_HOLE));
     json_object_set_new(loop, "filter_chain_match",
                         json_pack("{s:i}", "destination_port", MESH_OUTBOUND_PORT));
     json_object_set_new(loop, "name", json_string("virtualOutbound-blackhole"));
-    AUTO_JSON json_t *j = json_pack(
-        "{s:s,s:o,s:b,s:s,s:[o],s:o}", "name", "virtualOutbound", "address",
-        address("0.0.0.0", MESH_OUTBOUND_PORT), "use_original_dst", 1, "traffic_direction",
-        "OUTBOUND", "filter_chains", loop, "default_filter_chain", rest_of(registry_only));
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:b,s:s,s:[o],s:o}", "name", "virtualOutbound", "use_original_dst", 1,
+                  "traffic_direction", "OUTBOUND", "filter_chains", loop, "default_filter_chain",
+                  rest_of(registry_only));
+    translate_mesh_listen(j, MESH_OUTBOUND_PORT, families);
     translate_mesh_count_connections(j);
     translate_tell(j, told);
     return translate_json(XDS_LISTENER, "virtualOutbound", j);

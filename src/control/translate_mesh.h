@@ -23,7 +23,10 @@ enum {
 /* registry_only: what is for no Service goes nowhere (502), else on as it is. */
 /* Where what is redirected arrives: goes to the listener of its address, else on as it is. */
 struct mesh_told; /* translate_telemetry.h; NULL: as listeners are made */
-struct xds_entry *translate_mesh_outbound(bool registry_only, const struct mesh_told *told);
+/* Of a pod's addresses. */
+enum { MESH_V4 = 1, MESH_V6 = 2 };
+struct xds_entry *translate_mesh_outbound(bool registry_only, unsigned families,
+                                          const struct mesh_told *told);
 /* Clusters of what goes on as it is, and of what goes nowhere. */
 struct xds_entry *translate_mesh_passthrough(void);
 struct xds_entry *translate_mesh_black_hole(void);
@@ -167,5 +170,6 @@ void mesh_access_done(struct mesh_access *a);
 bool mesh_access_eq(const struct mesh_access *a, const struct mesh_access *b);
 /* Where what is sent to the pod arrives. mode: of ports that are not among them. */
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
-                                         enum mtls_mode mode, const struct mesh_access *access,
-                                         const char *trust_domain, const struct mesh_told *told);
+                                         enum mtls_mode mode, unsigned families,
+                                         const struct mesh_access *access, const char *trust_domain,
+                                         const struct mesh_told *told);

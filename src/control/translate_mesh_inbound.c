@@ -219,8 +219,9 @@ static json_t *listener_filters(const struct making *m)
 }
 
 struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_t n,
-                                         enum mtls_mode mode, const struct mesh_access *access,
-                                         const char *trust_domain, const struct mesh_told *told)
+                                         enum mtls_mode mode, unsigned families,
+                                         const struct mesh_access *access, const char *trust_domain,
+                                         const struct mesh_told *told)
 {
     struct making m = {.chains = json_array(), .trust_domain = trust_domain, .access = access};
     json_t *loop = add_chain(&m, MESH_INBOUND_PORT, ANY, NULL, nowhere());
@@ -231,10 +232,10 @@ struct xds_entry *translate_mesh_inbound(const struct mesh_inbound *ports, size_
         json_object_set_new(add_mesh_chain(&m, 0, mode == MTLS_STRICT ? NULL : alpn_mesh(),
                                            bytes_to(&m, INBOUND_PASSTHROUGH), false),
                             "name", json_string("virtualInbound-mtls"));
-    AUTO_JSON json_t *j = json_pack(
-        "{s:s,s:{s:{s:s,s:i}},s:s,s:o,s:o}", "name", "virtualInbound", "address", "socket_address",
-        "address", "0.0.0.0", "port_value", MESH_INBOUND_PORT, "traffic_direction", "INBOUND",
-        "listener_filters", listener_filters(&m), "filter_chains", m.chains);
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:s,s:o,s:o}", "name", "virtualInbound", "traffic_direction", "INBOUND",
+                  "listener_filters", listener_filters(&m), "filter_chains", m.chains);
+    translate_mesh_listen(j, MESH_INBOUND_PORT, families);
     if (mode != MTLS_STRICT)
         json_object_set_new(j, "default_filter_chain",
                             json_pack("{s:o}", "filters", bytes_to(&m, INBOUND_PASSTHROUGH)));

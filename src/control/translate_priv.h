@@ -82,6 +82,8 @@ void translate_add_endpoint(struct buf *b, const char *host, uint16_t port,
                             const struct translate_peer_facts *facts);
 
 /* ---- translate_mesh.c ---- */
+/* Where a listener takes connections: at all addresses of these families. */
+void translate_mesh_listen(json_t *listener, uint16_t port, unsigned families);
 /* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);
 /* Connections of a listener are counted as Istio counts them. A note of ours that others pass over:

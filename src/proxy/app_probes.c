@@ -10,6 +10,7 @@
 #include "net/grpc_client.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "net/listener.h"
 
 enum { CONNECTIONS_MAX = 256, ANSWER_BYTES_MAX = 1024 * 1024, SERVING = 1 };
 
@@ -257,6 +258,7 @@ static bool is_own_caller(struct http_exchange *x)
     uint16_t port;
     if (conn_direct_peer_addr(http_exchange_conn(x), &ip, &port) < 0)
         return false;
+    ip = ip_unmapped(&ip);
     return ip.family == AF_INET ? ip.bytes[0] == 127 : memcmp(ip.bytes, one, sizeof(one)) == 0;
 }
 
@@ -304,7 +306,7 @@ int app_probes_new(struct loop *l, struct app_probes_config *c, const struct app
     const struct http_server_config config = {.connections_max = CONNECTIONS_MAX};
     const struct tls_config any = {.insecure = true};
     struct app_probes *p = NEW(struct app_probes);
-    struct ip everywhere;
+    const struct ip everywhere = listener_any();
     p->loop = l;
     p->ops = ops;
     p->user = user;
@@ -312,7 +314,6 @@ int app_probes_new(struct loop *l, struct app_probes_config *c, const struct app
     p->table = c->table;
     c->table = (struct app_probe_table){0};
     int r = ip_parse(c->pod.family == AF_INET6 ? STR("::6") : STR("127.0.0.6"), &p->from);
-    r = r < 0 ? r : ip_parse(STR("0.0.0.0"), &everywhere);
     r = r < 0 ? r : tls_context_new_client(&any, &p->tls, reterr);
     r = r < 0 ? r
               : http_server_new(l, &everywhere, c->port, &config, &server_ops, p, &p->http, reterr);

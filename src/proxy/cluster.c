@@ -79,6 +79,14 @@ struct cluster *cluster_ref(struct cluster *c)
     return c;
 }
 
+const struct ip *cluster_source(const struct cluster *c, int family)
+{
+    for (size_t i = 0; i < ARRAY_LEN(c->from); i++)
+        if (c->from[i].family && c->from[i].family == family)
+            return &c->from[i];
+    return NULL;
+}
+
 void cluster_unref(struct cluster *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)

@@ -32,6 +32,10 @@ enum cluster_type {
     CLUSTER_ORIGINAL_DST, /* nor ever: they are made as requests come */
 };
 
+struct cluster;
+/* Whence endpoints of that family are spoken to; NULL: as routes say. Borrowed. */
+const struct ip *cluster_source(const struct cluster *c, int family);
+
 struct cluster {
     atomic_uint refs;
     uint32_t id; /* small, unique while it lives: a worker's place for it */
@@ -42,7 +46,7 @@ struct cluster {
     char *eds_name;           /* what to ask for; its name if the configuration says no other */
     uint8_t type;             /* enum cluster_type */
     uint64_t connect_timeout_ms;
-    struct ip from;            /* whence its endpoints are spoken to; family 0: as routes say */
+    struct ip from[2];         /* whence endpoints of a family are spoken to; none: as routes say */
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
     struct socket_matches *matches; /* before that, by their labels; NULL: none */

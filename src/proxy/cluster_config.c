@@ -149,18 +149,36 @@ static int compile_endpoints(struct making *c, const pb_cluster *m)
     return 0;
 }
 
+static int compile_source(struct making *c, const Envoy__Config__Core__V3__SocketAddress *m,
+                          struct ip *ret)
+{
+    if (ip_parse(str_from(m->address), ret) < 0)
+        return FAIL(c, "upstream_bind_config.source_address.address must be an IP address");
+    if (m->port_specifier_case ==
+            ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE &&
+        m->port_value)
+        return FAIL(c, "upstream_bind_config.source_address.port_value must be 0");
+    return 0;
+}
+
+/* One of each family, at most. */
 static int compile_bind(struct making *c, const pb_cluster *m)
 {
     const Envoy__Config__Core__V3__BindConfig *b = m->upstream_bind_config;
+    struct ip *from = c->cluster->from;
     if (!b || !b->source_address)
         return 0;
-    if (ip_parse(str_from(b->source_address->address), &c->cluster->from) < 0)
-        return FAIL(c, "upstream_bind_config.source_address.address must be an IP address");
-    if (b->source_address->port_specifier_case ==
-            ENVOY__CONFIG__CORE__V3__SOCKET_ADDRESS__PORT_SPECIFIER_PORT_VALUE &&
-        b->source_address->port_value)
-        return FAIL(c, "upstream_bind_config.source_address.port_value must be 0");
-    return 0;
+    int r = compile_source(c, b->source_address, &from[0]);
+    if (r < 0 || !b->n_extra_source_addresses)
+        return r;
+    if (b->n_extra_source_addresses > 1)
+        return FAIL(c, "upstream_bind_config.extra_source_addresses: at most one, of the other "
+                       "family");
+    r = compile_source(c, b->extra_source_addresses[0]->address, &from[1]);
+    if (r == 0 && from[0].family == from[1].family)
+        return FAIL(c, "upstream_bind_config.extra_source_addresses[0] must be of the other "
+                       "family than source_address");
+    return r;
 }
 
 int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster **ret)

@@ -8,7 +8,7 @@
 struct dns_capture {
     const struct name_table *names;
     const struct resolv_conf *conf;
-    struct dns_listener *listener;
+    struct dns_listener *listener, *listener_6; /* NULL: there is no IPv6 */
     struct dns_forward *forward;
 };
 
@@ -117,7 +117,11 @@ int dns_capture_new(struct loop *l, const struct name_table *names, const struct
     d->names = names;
     d->conf = conf;
     d->forward = dns_forward_new(l, conf, server_port);
+    static const struct ip loopback_6 = {AF_INET6, {[15] = 1}};
     int r = dns_listener_new(l, &loopback, port, on_asked, d, &d->listener, reterr);
+    if (r == 0) /* where name servers have such addresses, there is IPv6 */
+        IGNORE_RESULT(dns_listener_new(l, &loopback_6, dns_listener_port(d->listener), on_asked, d,
+                                       &d->listener_6, NULL));
     if (r < 0) {
         dns_capture_free(d);
         return r;
@@ -132,6 +136,7 @@ void dns_capture_free(struct dns_capture *d)
         return;
     dns_forward_free(d->forward);
     dns_listener_free(d->listener);
+    dns_listener_free(d->listener_6);
     free(d);
 }
 

@@ -6,6 +6,7 @@
 #include "base/program.h"
 #include "net/resolv_conf.h"
 #include "nl/nft.h"
+#include "nl/rtnl.h"
 #include "proxy/dns_capture.h"
 #include "proxy/interception.h"
 
@@ -49,12 +50,44 @@ static void add_name_servers(struct interception *i)
     i->dns_port = DNS_CAPTURE_PORT;
 }
 
+/* An address of it that is no loopback's: the pod is called by it, and calls. */
+static int on_address(const struct prefix *p, unsigned index, void *user)
+{
+    bool *has = user;
+    (void)index;
+    *has = *has || (p->ip.family == AF_INET6 && p->ip.bytes[0] != 0xfe && !ip_is_loopback(&p->ip));
+    return 0;
+}
+
+/* Whence the proxy hands to the app what comes by IPv6: 127.0.0.6 needs no such thing. */
+static int put_source(struct nl_socket *s, bool remove, struct err *reterr)
+{
+    const struct prefix six = {{AF_INET6, {[15] = 6}}, 128};
+    unsigned lo;
+    int r = rtnl_link_find(s, "lo", &lo);
+    if (r < 0)
+        return err_set(reterr, r, NULL, "there is no link lo");
+    r = remove ? rtnl_addr_remove(s, lo, &six, reterr) : rtnl_addr_add(s, lo, &six, reterr);
+    return r == -EEXIST || r == -EADDRNOTAVAIL || r == -ENOENT ? 0 : r;
+}
+
+/* *ipv6: asked for; found. */
+static int prepare_ipv6(bool *ipv6, bool remove, struct err *reterr)
+{
+    AUTO(nl_socket) struct nl_socket *s = NULL;
+    int r = nl_socket_new(NETLINK_ROUTE, &s, reterr);
+    if (r == 0 && !*ipv6)
+        r = rtnl_addr_each(s, on_address, ipv6, reterr);
+    return r < 0 || !*ipv6 ? r : put_source(s, remove, reterr);
+}
+
 static int apply(const struct interception *i, bool ipv6, bool remove)
 {
     AUTO(nft) struct nft *nft = NULL;
     struct nfnl_batch b;
     struct err err = {0};
-    int r = nft_new(&nft, &err);
+    int r = prepare_ipv6(&ipv6, remove, &err);
+    r = r < 0 ? r : nft_new(&nft, &err);
     if (r == 0) {
         nft_batch_begin(nft, &b, 0);
         if (remove)
@@ -101,8 +134,8 @@ int proxy_interception_command(int argc, char **argv)
         {"dns", 0, ARG_BOOL, &dns, NULL,
          "what is asked of the name servers of /etc/resolv.conf, too: the proxy answers at 15053",
          0, 0, false},
-        {"ipv6", 0, ARG_BOOL, &ipv6, NULL, "of that family, too: the proxy listens there", 0, 0,
-         false},
+        {"ipv6", 0, ARG_BOOL, &ipv6, NULL,
+         "of that family, too (default: if there are addresses of it)", 0, 0, false},
         {"remove", 0, ARG_BOOL, &remove, NULL, "takes the rules away", 0, 0, false},
         {.name = NULL}};
     const struct program p = {

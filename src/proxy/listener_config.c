@@ -1,5 +1,6 @@
 /* From a Listener message to what the workers listen for. */
 #include "proxy/listener_config.h"
+#include "net/listener.h"
 #include "proxy/duration.h"
 #include "proxy/metadata.h"
 #include "xds/xds_types.h"
@@ -93,6 +94,9 @@ static int add_addresses(struct compile *c, const pb_listener *m, struct listene
         size_t mark = pb_path_field(&c->path, "additional_addresses");
         pb_path_index(&c->path, i);
         r = add_address(c, m->additional_addresses[i]->address, l);
+        if (r == 0 && l->addresses.v[l->addresses.n - 1].ip.family == AF_INET6 &&
+            listener_any().family != AF_INET6)
+            l->addresses.n--; /* nobody could ask there: the kernel has no IPv6 */
         if (r == 0)
             pb_path_back(&c->path, mark);
     }

@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "codec/json.h"
+#include "net/listener.h"
 #include "proxy/config_source.h"
 #include "proxy/identity.h"
 #include "xds/xds_types.h"
@@ -85,9 +86,13 @@ static json_t *page(const char *name, uint16_t port, const char *path, const cha
                         "HttpConnectionManager",
                         json_pack("{s:s,s:o,s:[o]}", "stat_prefix", name, "route_config", routes,
                                   "http_filters", router));
-    return json_pack("{s:s,s:o,s:[{s:[{s:s,s:o}]}]}", "name", name, "address",
-                     address("0.0.0.0", port), "filter_chains", "filters", "name",
-                     "envoy.filters.network.http_connection_manager", "typed_config", hcm);
+    const bool v6 = listener_any().family == AF_INET6;
+    json_t *at = address(v6 ? "::" : "0.0.0.0", port);
+    if (v6)
+        json_object_set_new(json_object_get(at, "socket_address"), "ipv4_compat", json_true());
+    return json_pack("{s:s,s:o,s:[{s:[{s:s,s:o}]}]}", "name", name, "address", at, "filter_chains",
+                     "filters", "name", "envoy.filters.network.http_connection_manager",
+                     "typed_config", hcm);
 }
 
 /* Texts as they are; what is none is left out. */

@@ -325,8 +325,7 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
     t->log.upstream_host = xstrdup(e->text);
     t->peer = atomic_load_explicit(&e->peer, memory_order_relaxed);
     count_connect(t);
-    if (t->cluster->from.family)
-        o.from = &t->cluster->from;
+    o.from = cluster_source(t->cluster, e->address.ss_family);
     t->endpoint = conn_connect(worker_loop(t->worker), &e->address, e->address_bytes, &o, &ops, t);
     tls_context_unref(o.tls);
     loop_timer_start(t->timer, t->cluster->connect_timeout_ms);

@@ -515,8 +515,7 @@ static void connect_one(struct upstream *u, const struct upstream_wait *w)
     struct tls_session_options names = {0};
     struct conn_options o = {.tls_options = &names};
     const struct sockaddr_storage *to = &u->endpoint->address;
-    if (u->cluster->from.family)
-        o.from = &u->cluster->from;
+    o.from = cluster_source(u->cluster, to->ss_family);
     if (u->tls) {
         names = upstream_tls_options(u->tls, u->version);
         o.tls = tls_slot_context(u->tls->slot);

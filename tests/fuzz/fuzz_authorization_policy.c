@@ -46,8 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     translate_mesh_access(&list, &whose,
                           &(struct translate_access){.trust_domain = "cluster.local"}, &access);
     /* Ends the program where it is no message. */
-    xds_entry_unref(translate_mesh_inbound(ports, ARRAY_LEN(ports), MTLS_PERMISSIVE, &access,
-                                           "cluster.local", NULL));
+    xds_entry_unref(translate_mesh_inbound(ports, ARRAY_LEN(ports), MTLS_PERMISSIVE, MESH_V4,
+                                           &access, "cluster.local", NULL));
     mesh_access_done(&access);
     vec_done(&list.v);
     vec_done(&whose.v);

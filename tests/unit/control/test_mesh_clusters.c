@@ -1,5 +1,7 @@
 /* What sidecars are given of a mesh of several clusters. */
 #include "mesh_world.h"
+
+#include "control/gateway_passage.h"
 #include "test.h"
 
 #define CLUSTER "outbound|80||web.shop.svc.cluster.local"
@@ -257,6 +259,83 @@ static void test_subsets_by_labels_of_each_cluster(void **state)
     end(&t);
 }
 
+/* ---- what goes in from other networks ---- */
+
+static struct xds_entry *passed(struct xds_set *set, enum xds_resource type, const char *name)
+{
+    return xds_set_find(set, type, str_from(name));
+}
+
+static void put_passage(struct gateway_routes *routes, const char *hosts)
+{
+    AUTO_CHARS char *text =
+        xasprintf("{'metadata':{'namespace':'gw','name':'g'},'spec':{'selector':{'istio':'x'},"
+                  "'servers':[{'port':{'number':15443,'protocol':'TLS'},'hosts':[%s],'tls':{"
+                  "'mode':'AUTO_PASSTHROUGH'}}]}}",
+                  hosts);
+    AUTO_JSON json_t *j = json_of(text);
+    gateway_routes_put(routes, istio_gateway_decode(j));
+}
+
+static void test_what_gateways_pass_on(void **state)
+{
+    static const char name[] = "outbound_.80_._.web.shop.svc.cluster.local",
+                      subset[] = "outbound_.80_.v2_.web.shop.svc.cluster.local";
+    AUTO_JSON json_t *labels = json_pack("{s:s}", "istio", "x");
+    const struct gateway_routes_options ours = {labels, "gw"};
+    struct xds_set *set = xds_set_new();
+    struct two t;
+    (void)state;
+    begin(&t);
+    const struct gateway_mesh mesh = {*mesh_get_peers(t.w.mesh), mesh_get_rules(t.w.mesh), "gw"};
+    const struct gateway_passage_options o = {"0.0.0.0", t.w.join};
+    struct gateway_routes *routes = gateway_routes_new(&ours, mesh_get_rules(t.w.mesh));
+    struct gateway_passage *p = gateway_passage_new(&o);
+    clusters_set_network(t.w.clusters, 0, "n1");
+    clusters_set_network(t.w.clusters, 1, "n2");
+    put_rule(&t.w, "shop", "web", "{'host':'web','subsets':[{'name':'v2','labels':{'v':'2'}}]}");
+    put_both(&t);
+    gateway_passage_begin(p, &mesh, set);
+    gateway_passage_flush(p);
+    assert_null(passed(set, XDS_CLUSTER, name)); /* nobody has asked for it */
+    put_passage(routes, "'*.local'");
+    assert_true(gateway_routes_take_passage_change(routes));
+    assert_false(gateway_routes_take_passage_change(routes));
+    gateway_passage_set_hosts(p, routes);
+    gateway_passage_flush(p);
+    const struct xds_entry *e = passed(set, XDS_ENDPOINT, name);
+    assert_non_null(memmem(e->message.p, e->message.n, "10.0.0.1", 8));
+    assert_null(memmem(e->message.p, e->message.n, "10.1.0.2", 8)); /* of another network */
+    e = passed(set, XDS_CLUSTER, name);
+    assert_null(memmem(e->message.p, e->message.n, "transport_sockets", 17)); /* as it comes */
+    assert_non_null(passed(set, XDS_CLUSTER, subset));
+    e = passed(set, XDS_LISTENER, "passage");
+    assert_non_null(memmem(e->message.p, e->message.n, subset, strlen(subset)));
+    /* Who takes no TLS of the mesh is not reached. */
+    put_pod_of(&t.w, "shop", "web-1", "10.0.0.1", "near", false);
+    gateway_passage_service_changed(p, "shop/web");
+    e = passed(set, XDS_ENDPOINT, name);
+    assert_null(memmem(e->message.p, e->message.n, "10.0.0.1", 8));
+    /* Others' hosts are not ours, and none is none. */
+    put_passage(routes, "'other/*.local'");
+    gateway_passage_set_hosts(p, routes);
+    gateway_passage_flush(p);
+    assert_null(passed(set, XDS_CLUSTER, name));
+    assert_null(passed(set, XDS_LISTENER, "passage"));
+    put_passage(routes, "'shop/*.local'");
+    gateway_passage_set_hosts(p, routes);
+    gateway_passage_flush(p);
+    assert_non_null(passed(set, XDS_LISTENER, "passage"));
+    gateway_routes_remove(routes, STR("gw/g"));
+    gateway_passage_set_hosts(p, routes);
+    gateway_passage_flush(p);
+    assert_null(passed(set, XDS_LISTENER, "passage"));
+    gateway_passage_free(p);
+    gateway_routes_free(routes);
+    xds_set_free(set);
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_addresses_of_others_are_not_ours),
         cmocka_unit_test(test_services_of_which_each_cluster_has_its_own),
         cmocka_unit_test(test_entries_say_their_network),
+        cmocka_unit_test(test_what_gateways_pass_on),
         cmocka_unit_test(test_subsets_by_labels_of_each_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
