@@ -299,13 +299,14 @@ static const struct ask_command request_command = {
     .port_help = "of 127.0.0.1, where the agent answers (default 10249)",
     .port = 10249};
 
-static struct settings given = {.healthz = "0.0.0.0:10256", .metrics = "127.0.0.1:10249",
+static struct settings given = {.healthz = "0.0.0.0:10256",
+                                .metrics = "127.0.0.1:10249",
                                 .agent_key_secret = "fairlead-system/fairlead-agent-key",
                                 .heartbeat_port = 7947};
 static struct arg flags[] = {
     {"config", 0, ARG_STRING, &given.config_file, "FILE",
-     "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0,
-     0, false},
+     "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0, 0,
+     false},
     {"validate", 0, ARG_BOOL, &given.validate, NULL, "check the file, say what has no effect, exit",
      0, 0, false},
     {"kubeconfig", 0, ARG_STRING, &given.kubeconfig, "FILE", "how to reach the API server", 0, 0,
@@ -318,8 +319,7 @@ static struct arg flags[] = {
     {"cluster-cidr", 0, ARG_STRING, &given.cluster_cidr, "CIDR,…",
      "addresses of pods: others are masqueraded to ClusterIPs", 0, 0, false},
     {"detect-local-mode", 0, ARG_STRING, &given.detect_local, "MODE",
-     "how pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix", 0, 0,
-     false},
+     "how pods are told: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix", 0, 0, false},
     {"pod-bridge-interface", 0, ARG_STRING, &given.pod_bridge, "NAME",
      "the interface pods come in by (BridgeInterface)", 0, 0, false},
     {"pod-interface-name-prefix", 0, ARG_STRING, &given.pod_prefix, "PREFIX",
