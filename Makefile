@@ -47,7 +47,7 @@ chart: build     ## the chart by Helm 3 and 4: lint, templates, and installed in
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest tests/chart
 
 cluster: build   ## a real cluster of two kubelets on this machine, without kube-proxy, the chart in it (root; Go builds Kubernetes into PEERS; KEEP=1 to look around)
-	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet coredns helm-v3 runtime podmonitors.yaml
+	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns helm-v3 runtime iptables podmonitors.yaml
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest $(if $(KEEP),-s) tests/cluster
 
 upstream-real: build ## Kubernetes' own tests of Services, EndpointSlices and DNS on that cluster (root; Go builds them; FOCUS, SKIP)

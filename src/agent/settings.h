@@ -16,7 +16,7 @@ struct prefix_list {
 struct settings {
     /* flags as given; the strings are borrowed from the command line */
     const char *config_file, *kubeconfig, *context, *node_name;
-    const char *cluster_cidr, *node_port_addresses, *healthz, *metrics;
+    const char *cluster_cidr, *node_port_addresses, *healthz, *metrics, *probe;
     const char *detect_local, *pod_bridge, *pod_prefix, *feature_gates;
     const char *pool_namespace, *agent_key_secret; /* of l2.h; without a namespace: none */
     int64_t heartbeat_port;
