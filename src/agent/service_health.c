@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "net/http_server.h"
 

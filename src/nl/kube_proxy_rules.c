@@ -4,13 +4,15 @@
  * rules are searched for the name, not parsed. */
 #include "nl/kube_proxy_rules.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "nl/rtnl.h"
 
 #define PROXY_TABLE    "kube-proxy"
 #define SERVICES_CHAIN "KUBE-SERVICES"
@@ -26,10 +28,12 @@ static const struct {
     {NFPROTO_IPV4, AF_INET, IPPROTO_IP, "ip", "iptables", "/proc/net/ip_tables_names"},
     {NFPROTO_IPV6, AF_INET6, IPPROTO_IPV6, "ip6", "ip6tables", "/proc/net/ip6_tables_names"},
 };
-static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES);
-static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo));
+static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES,
+              "one code for both families");
+static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "the same");
 static_assert(offsetof(struct ipt_get_entries, entrytable) ==
-              offsetof(struct ip6t_get_entries, entrytable));
+              offsetof(struct ip6t_get_entries, entrytable),
+              "the same");
 
 static void add(struct buf *ret, int *n, const char *what, const char *of, const char *more)
 {
@@ -92,7 +96,11 @@ static bool is_in_legacy(int family, int level)
 int kube_proxy_rules_find(struct buf *ret, struct err *reterr)
 {
     AUTO(nft) struct nft *nft = NULL;
+    AUTO(nl_socket) struct nl_socket *links = NULL;
+    unsigned index;
     int n = 0, r = nft_new(&nft, reterr);
+    if (r == 0)
+        r = nl_socket_new(NETLINK_ROUTE, &links, reterr);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++) {
         bool there = false;
         r = nft_table_exists(nft, families[i].nfproto, PROXY_TABLE, &there, reterr);
@@ -110,7 +118,7 @@ int kube_proxy_rules_find(struct buf *ret, struct err *reterr)
             is_in_legacy(families[i].family, families[i].level))
             add(ret, &n, "chain " SERVICES_CHAIN " of ", families[i].iptables, "-legacy");
     }
-    if (r == 0 && if_nametoindex(IPVS_LINK))
+    if (r == 0 && rtnl_link_find(links, IPVS_LINK, &index) == 0)
         add(ret, &n, "interface ", IPVS_LINK, " of ipvs");
     return r < 0 ? r : n;
 }

@@ -88,7 +88,12 @@ def test_values_reach_the_programs(helm):
     agent = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"][0]
     assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
     assert {"name": "KUBERNETES_SERVICE_HOST", "value": "192.0.2.1"} in agent["env"] and {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"} in agent["env"]
+    probes = [agent[p]["httpGet"] for p in ("readinessProbe", "livenessProbe")]
+    assert "--probe-bind-address=127.0.0.1:10246" in agent["args"] and [(p["host"], p["port"]) for p in probes] == [("127.0.0.1", 10246)] * 2  # not where a kube-proxy may answer
     control = named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]
+    assert f"--publish-service={SYSTEM}/fairlead-gateway" in control["args"]
+    control_only = named(template(helm, "ingress.publishStatus=false"), "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]
+    assert not [a for a in control_only["args"] if a.startswith("--publish")]
     assert {"--outbound-traffic-policy=REGISTRY_ONLY", "--trust-domain=td", "--certificate-lifetime=1h", "--proxy-image=localhost/fairlead/proxy:0.1.0", "--default-backend-service=a/b"} <= set(control["args"])
 
 
