@@ -234,7 +234,7 @@ static int run(struct settings *s, const json_t *flags)
     relay_free(p.relay);
     kube_client_free(p.client);
     loop_turn(loop, 0);
-    return code;
+    return code == EXIT_OK && s->cleanup_on_exit ? cleanup() : code;
 }
 
 /* As kube-proxy: only with a file, whose default is -999. */
@@ -320,6 +320,9 @@ static struct arg flags[] = {
     {"config", 0, ARG_STRING, &given.config_file, "FILE",
      "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0, 0,
      false},
+    {"cleanup-on-exit", 0, ARG_BOOL, &given.cleanup_on_exit, NULL,
+     "the same when told to end: for the last agents, beside what carries Services from then on", 0,
+     0, false},
     {"validate", 0, ARG_BOOL, &given.validate, NULL, "check the file, say what has no effect, exit",
      0, 0, false},
     {"kubeconfig", 0, ARG_STRING, &given.kubeconfig, "FILE", "how to reach the API server", 0, 0,

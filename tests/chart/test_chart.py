@@ -78,7 +78,7 @@ def test_the_whole_of_it(helm):
 
 def test_values_reach_the_programs(helm):
     """Each flag that the chart writes is one that the program has; a value that is chosen is there."""
-    objects = template(helm, *ALL, "agent.detectLocalMode=ClusterCIDR", "agent.clusterCIDR=10.0.0.0/8", "agent.nodePortAddresses=primary", "agent.externalIPs=true", "agent.masqueradeAll=true",
+    objects = template(helm, *ALL, "agent.detectLocalMode=ClusterCIDR", "agent.clusterCIDR=10.0.0.0/8", "agent.nodePortAddresses=primary", "agent.externalIPs=true", "agent.masqueradeAll=true", "agent.cleanupOnExit=true",
                        "agent.podBridgeInterface=b", "agent.podInterfaceNamePrefix=p", "mesh.trustDomain=td", "mesh.certificateLifetime=1h", "ingress.defaultBackendService=a/b")
     for program, kind in (("agent", "DaemonSet"), ("control", "Deployment"), ("gateway", "Deployment")):
         container, = named(objects, kind, f"fairlead-{program}")["spec"]["template"]["spec"]["containers"]
@@ -86,7 +86,7 @@ def test_values_reach_the_programs(helm):
         flags = {a.split("=")[0] for a in container["args"] if a.startswith("--")}
         assert flags and {f for f in flags if not re.search(rf"{f}\b", known)} == set()
     agent = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"][0]
-    assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
+    assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--cleanup-on-exit", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
     assert {"name": "KUBERNETES_SERVICE_HOST", "value": "192.0.2.1"} in agent["env"] and {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"} in agent["env"]
     probes = [agent[p]["httpGet"] for p in ("readinessProbe", "livenessProbe")]
     assert "--probe-bind-address=127.0.0.1:10246" in agent["args"] and [(p["host"], p["port"]) for p in probes] == [("127.0.0.1", 10246)] * 2  # not where a kube-proxy may answer

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from cluster import API, DNS, PEERS, PODS
-from suite import ROOT, wait_until
+from cluster import DNS, PEERS, PODS
+from suite import BIN, ROOT, wait_until
 
 SYSTEM, NS = "fairlead-system", "moving"
 LOAD = pathlib.Path(__file__).with_name("load.py")
 IPTABLES = PEERS / "iptables"
 HEALTH = 31999  # the healthCheckNodePort
+TRACES = {("nftables", "nft"): "table ip kube-proxy of nftables", ("iptables", "nft"): "chain KUBE-SERVICES of iptables", ("iptables", "legacy"): "chain KUBE-SERVICES of iptables-legacy"}  # what finds them
 IMAGE = "localhost/fairlead/agent:0.1.0"
 
 APPS = f"""
@@ -91,13 +92,23 @@ class KubeProxy:
             node.run("env", *[f"{k}={v}" for k, v in self.env.items()], PEERS / "kube-proxy", f"--config={self.config(node)}", "--cleanup", timeout=120)
 
     def rules(self, node):
-        """Everything it has in the kernel, as text."""
+        """What leads to Services of it in the kernel, as text. Not KUBE-FIREWALL, which it leaves for ever: a drop of strangers' packets to loopback."""
         tables = node.run("nft", "list", "tables")
         text = node.run("nft", "list", "table", "ip", "kube-proxy") if "table ip kube-proxy\n" in tables else ""
         for table in ("nat", "filter", "mangle"):
             saved = node.run("env", *[f"{k}={v}" for k, v in self.env.items()], "iptables-save", "-t", table, check=False).stdout
-            text += "".join(line + "\n" for line in saved.splitlines() if "KUBE-" in line and "KUBE-KUBELET" not in line)
+            text += "".join(line + "\n" for line in saved.splitlines() if "KUBE-" in line and "KUBE-FIREWALL" not in line)
         return text
+
+
+    def leads(self, node, ip, endpoint):
+        """Whether iptables' rules for this address end at this endpoint: chain by chain."""
+        lines, at, seen = self.rules(node).splitlines(), {ip}, set()
+        while at - seen:
+            seen |= at
+            mine = [line for line in lines if any(line.startswith(f"-A {n} ") or f"-d {n}/32" in line for n in seen)]
+            at = {line.split(" -j ")[1].split()[0] for line in mine if " -j KUBE-S" in line}
+        return any(f"--to-destination {endpoint}:" in line for line in mine)
 
 
 class Traffic:
@@ -159,8 +170,43 @@ def everywhere(cluster, name):
     return ip
 
 
+class Moved:
+    """A Service whose one endpoint is the first pod, and then the second: who leads there still knows of the change."""
+
+    def __init__(self, cluster, name):
+        self.cluster, self.name = cluster, name
+        self.pods = sorted(p["status"]["podIP"] for p in cluster.wait_pods("app=web", 2, NS))
+        cluster.apply(f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {NS}}}\nspec:\n  ports: [{{port: 80, targetPort: 8080}}]\n")
+        self.ip = cluster.get("service", name, "-n", NS)["spec"]["clusterIP"]
+        self.to(0)
+        wait_until(f"Service {name} answers", lambda: set(self.answers()) == {0}, 60)
+
+    def to(self, i):
+        self.cluster.apply(f"""
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {self.name}, namespace: {NS}, labels: {{kubernetes.io/service-name: {self.name}}}}}
+addressType: IPv4
+ports: [{{name: "", port: 8080, protocol: TCP}}]
+endpoints: [{{addresses: [{self.pods[i]}]}}]
+""")
+
+    def answers(self):
+        """Which pod answers a pod, and each node; None: nobody."""
+        client, = self.cluster.wait_pods("app=client", 1, NS)
+        seen = []
+        for ask in (lambda *a, **kw: self.cluster.in_pod(client, *a, **kw), *(n.run for n in self.cluster.nodes)):
+            done = ask("curl", "-s", "-m", "5", f"http://{self.ip}/", check=False)
+            seen.append(self.pods.index(json.loads(done.stdout)["local"].rsplit(":", 1)[0]) if done.returncode == 0 else None)
+        return seen
+
+
 def ours(node):
     return "table ip fairlead\n" in node.run("nft", "list", "tables")
+
+
+def check(node):
+    return node.run(BIN / "fairlead", "check", "--only", "FL-HOST-004")
 
 
 def enough(traffic, seconds):
@@ -174,6 +220,11 @@ def uninstalled(cluster):
     wait_until("the agents have ended", lambda: not cluster.pods("app=fairlead-agent", SYSTEM), 60)
 
 
+def cleanup_agents(cluster):
+    for node in cluster.nodes:
+        cluster.ctr(node, "run", "--rm", "--net-host", "--cap-add", "CAP_NET_ADMIN", IMAGE, "cleanup", "/usr/bin/fairlead-agent", "--cleanup")
+
+
 @pytest.fixture(scope="module")
 def apps(cluster):
     cluster.apply(APPS + "---" + APPS.split("---")[1].replace("web", "client").replace("replicas: 2", "replicas: 1"))
@@ -184,10 +235,28 @@ def apps(cluster):
     cluster.kubectl("delete", "namespace", NS, "--wait=false")
 
 
-@pytest.mark.parametrize("mode,kind", [("nftables", "nft"), ("iptables", "nft"), ("iptables", "legacy")])
-def test_to_fairlead_and_back(cluster, apps, mode, kind):
-    name = f"{mode}-{kind}"
+@pytest.fixture
+def proxy(cluster, apps, mode, kind):
+    """Nothing of anybody is left behind it, however it ends."""
     proxy = KubeProxy(cluster, mode, kind)
+    yield proxy
+    for node in cluster.nodes:
+        for name in [n for n in node.processes if n.startswith("load-")]:
+            process = node.processes.pop(name)
+            process.kill()
+            process.wait(30)
+    if "fairlead" in cluster.helm("list", "-q", "--namespace", SYSTEM):
+        uninstalled(cluster)
+    cleanup_agents(cluster)
+    if "kube-proxy" in cluster.nodes[0].processes:
+        proxy.stop()
+    proxy.cleanup()
+
+
+@pytest.mark.parametrize("mode,kind,taken_out", [("nftables", "nft", "by-hand"), ("nftables", "nft", "by-itself"), ("iptables", "nft", "by-itself"), ("iptables", "legacy", "by-hand")])
+def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
+    """by-hand: the agents' rules are taken out node by node after `helm uninstall`, not by the agents."""
+    name = f"{mode}-{kind}-{taken_out}"
     proxy.start()
     cluster.wait_pods("k8s-app=kube-dns", 1, "kube-system")
     everywhere(cluster, f"a-{name}")
@@ -195,22 +264,29 @@ def test_to_fairlead_and_back(cluster, apps, mode, kind):
     traffic = Traffic(cluster, name)
 
     traffic.phase("1 kube-proxy alone")
+    assert TRACES[mode, kind] in check(cluster.nodes[0])
     enough(traffic, 5)
     traffic.phase("2 Fairlead beside it")
     cluster.helm("install", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--create-namespace", "--set",
                  f"control.enabled=false,gateway.enabled=false,mesh.enabled=false,crds.install=false,agent.apiServer.host={cluster.nodes[0].address}", timeout=120)
     cluster.kubectl("rollout", "status", "daemonset/fairlead-agent", "-n", SYSTEM, "--timeout=120s", timeout=150)
     assert all(ours(n) for n in cluster.nodes)
+    agents = "".join(cluster.kubectl("logs", "-n", SYSTEM, p["metadata"]["name"]) for p in cluster.pods("app=fairlead-agent", SYSTEM))
+    assert agents.count(f'found="{TRACES[mode, kind]}') == 2, agents
     everywhere(cluster, f"b-{name}")
+    moved = Moved(cluster, f"m-{name}")
     enough(traffic, 5)
     traffic.phase("3 kube-proxy stopped, its rules there")
     proxy.stop()
     new = everywhere(cluster, f"c-{name}")
     assert all(proxy.rules(n) and new not in proxy.rules(n) for n in cluster.nodes)  # they are old now
+    moved.to(1)
+    wait_until("the agents lead, not what is old", lambda: moved.answers() == [1, 1, 1], 60)
     enough(traffic, 5)
     traffic.phase("4 kube-proxy cleaned up")
     proxy.cleanup()
     assert [proxy.rules(n) for n in cluster.nodes] == ["", ""]
+    assert "no Services of a kube-proxy" in check(cluster.nodes[0]) and "WARN" not in check(cluster.nodes[0])
     everywhere(cluster, f"d-{name}")
     enough(traffic, 5)
 
@@ -219,14 +295,34 @@ def test_to_fairlead_and_back(cluster, apps, mode, kind):
     new = everywhere(cluster, f"e-{name}")
     for node in cluster.nodes:
         wait_until("kube-proxy has its rules", lambda: new in proxy.rules(node), 60)
+    moved = Moved(cluster, f"n-{name}")
     enough(traffic, 5)
-    traffic.phase("6 agents gone, their rules there")
-    uninstalled(cluster)
-    assert all(ours(n) for n in cluster.nodes)
-    enough(traffic, 5)
-    traffic.phase("7 cleaned up: kube-proxy alone")
-    for node in cluster.nodes:
-        cluster.ctr(node, "run", "--rm", "--net-host", "--cap-add", "CAP_NET_ADMIN", IMAGE, "cleanup", "/usr/bin/fairlead-agent", "--cleanup")
+    if taken_out == "by-hand":
+        traffic.phase("6 agents gone, their rules there")
+        uninstalled(cluster)
+        assert all(ours(n) for n in cluster.nodes)
+        moved.to(1)
+        # Of two chains of one priority the newer is asked first. kube-proxy's table is; those of iptables were there before, and stayed: what the agents left leads on, and grows old.
+        if mode == "nftables":
+            wait_until("kube-proxy leads", lambda: moved.answers() == [1, 1, 1], 60)
+        else:
+            for node in cluster.nodes:
+                wait_until("kube-proxy knows", lambda: proxy.leads(node, moved.ip, moved.pods[1]), 60)
+            assert moved.answers() == [0, 0, 0]
+        enough(traffic, 5)
+        traffic.phase("7 cleaned up: kube-proxy alone")
+        cleanup_agents(cluster)
+    else:
+        traffic.phase("6 agents that will clean up")
+        cluster.helm("upgrade", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--reuse-values", "--set", "agent.cleanupOnExit=true", timeout=120)
+        cluster.kubectl("rollout", "status", "daemonset/fairlead-agent", "-n", SYSTEM, "--timeout=120s", timeout=150)
+        assert all(ours(n) for n in cluster.nodes)
+        enough(traffic, 5)
+        traffic.phase("7 cleaned up: kube-proxy alone")
+        uninstalled(cluster)
+        moved.to(1)
+        wait_until("kube-proxy leads", lambda: moved.answers() == [1, 1, 1], 60)
+    assert moved.answers() == [1, 1, 1]
     assert not any(ours(n) for n in cluster.nodes)
     everywhere(cluster, f"f-{name}")
     enough(traffic, 5)
@@ -236,14 +332,11 @@ def test_to_fairlead_and_back(cluster, apps, mode, kind):
     for where, phases in told.items():
         for phase, targets in phases.items():
             asked_all += sum(t["asked"] for t in targets.values())
-            print(f"{name:16} from {where:6} {phase:38} {sum(t['asked'] for t in targets.values()):6} asked, {sum(len(t['failed']) for t in targets.values())} failed, slowest {max(t['slowest_ms'] for t in targets.values())} ms")
+            print(f"{name:24} from {where:6} {phase:38} {sum(t['asked'] for t in targets.values()):6} asked, {sum(len(t['failed']) for t in targets.values())} failed, slowest {max(t['slowest_ms'] for t in targets.values())} ms")
             lost += [(where, phase, target, t["failed"][:3], len(t["failed"])) for target, t in targets.items() if t["failed"]]
-    print(f"{name:16} {asked_all} asked")
+    print(f"{name:24} {asked_all} asked")
     assert lost == []
     assert asked_all > 10000
     for where, phases in told.items():
         for target in [t for t in phases["1 kube-proxy alone"] if t.startswith(("kept", "quiet", "flow"))]:
             assert phases["7 cleaned up: kube-proxy alone"][target]["asked"], (where, target)
-    proxy.stop()
-    proxy.cleanup()
-    assert API  # nobody carries it now
