@@ -97,6 +97,17 @@ def test_values_reach_the_programs(helm):
     assert {"--outbound-traffic-policy=REGISTRY_ONLY", "--trust-domain=td", "--certificate-lifetime=1h", "--proxy-image=localhost/fairlead/proxy:0.1.0", "--default-backend-service=a/b"} <= set(control["args"])
 
 
+def test_beside_istiod(helm):
+    """mesh.revisionOnly: of the webhooks those alone that ask for our revision, whatever pods or namespaces say to istio-injection."""
+    webhooks = lambda *values: named(template(helm, *values), "MutatingWebhookConfiguration", "fairlead-sidecar-injector")["webhooks"]  # noqa: E731
+    assert len(webhooks()) == 4
+    only = webhooks("mesh.revisionOnly=true")
+    assert [w["name"].split(".")[:2] for w in only] == [["rev", "namespace"], ["rev", "object"]]
+    for w in only:
+        asked = {(e["key"], e["operator"], tuple(e.get("values", ()))) for s in ("namespaceSelector", "objectSelector") for e in w[s]["matchExpressions"]}
+        assert ("istio.io/rev", "In", ("fairlead",)) in asked and ("istio-injection", "DoesNotExist", ()) in asked
+
+
 @pytest.mark.parametrize("values, says", [
     (["image.foo=1"], "'foo' not allowed"),
     (["control.replicas=0"], "/control/replicas"),
