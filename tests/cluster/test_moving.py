@@ -286,6 +286,8 @@ def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
     traffic.phase("4 kube-proxy cleaned up")
     proxy.cleanup()
     assert [proxy.rules(n) for n in cluster.nodes] == ["", ""]
+    # What it does not take back: mode iptables has let packets to loopback be routed, and keeps them out by KUBE-FIREWALL.
+    assert cluster.nodes[0].run("cat", "/proc/sys/net/ipv4/conf/all/route_localnet").strip() == ("0" if mode == "nftables" else "1")
     assert "no Services of a kube-proxy" in check(cluster.nodes[0]) and "WARN" not in check(cluster.nodes[0])
     everywhere(cluster, f"d-{name}")
     enough(traffic, 5)
@@ -340,3 +342,29 @@ def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
     for where, phases in told.items():
         for target in [t for t in phases["1 kube-proxy alone"] if t.startswith(("kept", "quiet", "flow"))]:
             assert phases["7 cleaned up: kube-proxy alone"][target]["asked"], (where, target)
+
+
+def test_addresses_that_ipvs_has_left(cluster, apps):
+    """Mode ipvs gives the nodes every Service's address, on kube-ipvs0, and `--cleanup` may be late. The kernel of this machine has no ip_vs: a bridge of that name with the addresses stands in for it, without ipvs's own
+    tables. New connections are led by the agents all the same, by node ports too, and other ports of the addresses are refused."""
+    everyone = [s["spec"]["clusterIP"] for s in cluster.get("services", "-A")["items"] if s["spec"]["clusterIP"] != "None"]
+    web = cluster.get("service", "web", "-n", NS)["spec"]["clusterIP"]
+    for node in cluster.nodes:
+        node.run("ip", "link", "add", "kube-ipvs0", "type", "bridge")
+        for ip in everyone:
+            node.run("ip", "address", "add", f"{ip}/32", "dev", "kube-ipvs0")
+    try:
+        assert "interface kube-ipvs0 of ipvs" in check(cluster.nodes[0])
+        cluster.helm("install", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--create-namespace", "--set",
+                     f"control.enabled=false,gateway.enabled=false,mesh.enabled=false,crds.install=false,agent.apiServer.host={cluster.nodes[0].address}", timeout=120)
+        cluster.kubectl("rollout", "status", "daemonset/fairlead-agent", "-n", SYSTEM, "--timeout=120s", timeout=150)
+        client, = cluster.wait_pods("app=client", 1, NS)
+        for ask in (lambda *a, **kw: cluster.in_pod(client, *a, **kw), cluster.nodes[0].run, cluster.nodes[1].run):
+            for at in (f"{web}:80", *(f"{n.address}:31080" for n in cluster.nodes)):
+                wait_until(f"{at} answers", lambda: asked(ask, f"http://{at}/"), 30)
+            assert ask("curl", "-s", "-m", "5", f"http://{web}:81/", check=False).returncode == 7  # refused
+    finally:
+        for node in cluster.nodes:
+            node.run("ip", "link", "delete", "kube-ipvs0")
+        uninstalled(cluster)
+        cleanup_agents(cluster)
