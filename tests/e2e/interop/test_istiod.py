@@ -37,6 +37,7 @@ class Three(Mesh):
         account = f"sa-{name}"
         self.lab.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": "default"}})
         deployment = lab_harness.echo(name, replicas, args=("--name", name, *args), probe=False, serviceAccountName=account, labels=dict({"app": name}, **labels))
+        deployment["spec"]["selector"] = {"matchLabels": {"app": name}}  # the same with each kind
         if kind == "stock":
             istio_sidecar.beside(deployment, self.peers, istiod.CONTROL, "istio-ca-root-cert")
         else:
