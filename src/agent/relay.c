@@ -3,8 +3,8 @@
  * connection and never copied into this process. As kube-proxy's: an endpoint at random; with
  * ClientIP affinity one endpoint for all of localhost, as long as it is used and there; 5 s to
  * connect; a node port that goes takes its connections with it; one that somebody else has, such as
- * a kube-proxy that is about to go, is told once and tried each second. Bounded: RELAYED_MAX connections,
- * RELAY_TURN_BYTES of one of them in a turn. */
+ * a kube-proxy that is about to go, is told once and tried each second. Bounded: RELAYED_MAX
+ * connections, RELAY_TURN_BYTES of one of them in a turn. */
 #include "agent/relay.h"
 
 #include <errno.h>
@@ -49,7 +49,7 @@ struct relay_port {
     uint64_t affinity_ms; /* 0 = none */
     struct dataplane_endpoint pinned;
     uint64_t pinned_at_ms; /* 0 = nothing is */
-    int fd; /* -1: somebody else has the port */
+    int fd;                /* -1: somebody else has the port */
     struct loop_io *io;
     struct loop_timer *retry; /* NULL: it was open at once */
     struct list_node relayed; /* head */

@@ -32,7 +32,7 @@ static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_
               "one code for both families");
 static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "the same");
 static_assert(offsetof(struct ipt_get_entries, entrytable) ==
-              offsetof(struct ip6t_get_entries, entrytable),
+                  offsetof(struct ip6t_get_entries, entrytable),
               "the same");
 
 static void add(struct buf *ret, int *n, const char *what, const char *of, const char *more)
@@ -85,7 +85,8 @@ static bool is_in_legacy(int family, int level)
         e->size = info.size;
         bool read = getsockopt(fd, level, IPT_SO_GET_ENTRIES, e, &n) == 0;
         bool again = !read && errno == EAGAIN;
-        bool found = read && memmem(e->entrytable, info.size, SERVICES_CHAIN, sizeof(SERVICES_CHAIN));
+        bool found =
+            read && memmem(e->entrytable, info.size, SERVICES_CHAIN, sizeof(SERVICES_CHAIN));
         free(e);
         if (!again)
             return found;
