@@ -171,15 +171,15 @@ def everywhere(cluster, name):
 
 
 class Moved:
-    """A Service whose one endpoint is the first pod, and then the second: who leads there still knows of the change."""
+    """A Service whose one endpoint is the first pod (or none is), and then the second: who leads there still knows of the change."""
 
-    def __init__(self, cluster, name):
+    def __init__(self, cluster, name, first=0):
         self.cluster, self.name = cluster, name
         self.pods = sorted(p["status"]["podIP"] for p in cluster.wait_pods("app=web", 2, NS))
         cluster.apply(f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {NS}}}\nspec:\n  ports: [{{port: 80, targetPort: 8080}}]\n")
         self.ip = cluster.get("service", name, "-n", NS)["spec"]["clusterIP"]
-        self.to(0)
-        wait_until(f"Service {name} answers", lambda: set(self.answers()) == {0}, 60)
+        self.to(first)
+        wait_until(f"Service {name} is as it was", lambda: set(self.answers()) == {first}, 60)
 
     def to(self, i):
         self.cluster.apply(f"""
@@ -188,7 +188,7 @@ kind: EndpointSlice
 metadata: {{name: {self.name}, namespace: {NS}, labels: {{kubernetes.io/service-name: {self.name}}}}}
 addressType: IPv4
 ports: [{{name: "", port: 8080, protocol: TCP}}]
-endpoints: [{{addresses: [{self.pods[i]}]}}]
+endpoints: {"[]" if i is None else f"[{{addresses: [{self.pods[i]}]}}]"}
 """)
 
     def answers(self):
@@ -274,14 +274,16 @@ def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
     agents = "".join(cluster.kubectl("logs", "-n", SYSTEM, p["metadata"]["name"]) for p in cluster.pods("app=fairlead-agent", SYSTEM))
     assert agents.count(f'found="{TRACES[mode, kind]}') == 2, agents
     everywhere(cluster, f"b-{name}")
-    moved = Moved(cluster, f"m-{name}")
+    moved, filled = Moved(cluster, f"m-{name}"), Moved(cluster, f"o-{name}", None)
     enough(traffic, 5)
     traffic.phase("3 kube-proxy stopped, its rules there")
     proxy.stop()
     new = everywhere(cluster, f"c-{name}")
     assert all(proxy.rules(n) and new not in proxy.rules(n) for n in cluster.nodes)  # they are old now
     moved.to(1)
+    filled.to(1)
     wait_until("the agents lead, not what is old", lambda: moved.answers() == [1, 1, 1], 60)
+    wait_until("nor does what is old refuse", lambda: filled.answers() == [1, 1, 1], 60)
     enough(traffic, 5)
     traffic.phase("4 kube-proxy cleaned up")
     proxy.cleanup()
@@ -297,13 +299,14 @@ def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
     new = everywhere(cluster, f"e-{name}")
     for node in cluster.nodes:
         wait_until("kube-proxy has its rules", lambda: new in proxy.rules(node), 60)
-    moved = Moved(cluster, f"n-{name}")
+    moved, filled = Moved(cluster, f"n-{name}"), Moved(cluster, f"p-{name}", None)
     enough(traffic, 5)
     if taken_out == "by-hand":
         traffic.phase("6 agents gone, their rules there")
         uninstalled(cluster)
         assert all(ours(n) for n in cluster.nodes)
         moved.to(1)
+        filled.to(1)
         # Of two chains of one priority the newer is asked first. kube-proxy's table is; those of iptables were there before, and stayed: what the agents left leads on, and grows old.
         if mode == "nftables":
             wait_until("kube-proxy leads", lambda: moved.answers() == [1, 1, 1], 60)
@@ -311,6 +314,7 @@ def test_to_fairlead_and_back(cluster, proxy, mode, kind, taken_out):
             for node in cluster.nodes:
                 wait_until("kube-proxy knows", lambda: proxy.leads(node, moved.ip, moved.pods[1]), 60)
             assert moved.answers() == [0, 0, 0]
+        wait_until("kube-proxy leads where the agents knew of nobody", lambda: filled.answers() == [1, 1, 1], 60)
         enough(traffic, 5)
         traffic.phase("7 cleaned up: kube-proxy alone")
         cleanup_agents(cluster)
