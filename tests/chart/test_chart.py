@@ -131,7 +131,7 @@ def test_what_is_refused(helm, values, says):
 def test_the_file_of_kube_proxy(helm):
     agent = next(o for o in template(helm, "agent.kubeProxyConfigMap=kube-proxy", "agent.externalIPs=true") if o["kind"] == "DaemonSet")["spec"]["template"]["spec"]
     container = agent["containers"][0]
-    assert container["args"] == ["--node-name=$(NODE_NAME)", "--config=/var/lib/kube-proxy/config.conf", "--external-ips"]
+    assert container["args"] == ["--node-name=$(NODE_NAME)", "--config=/var/lib/kube-proxy/config.conf", "--probe-bind-address=127.0.0.1:10246", "--external-ips"]
     assert container["volumeMounts"] == [{"name": "kube-proxy", "mountPath": "/var/lib/kube-proxy", "readOnly": True}]
     assert agent["volumes"] == [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}]
 
