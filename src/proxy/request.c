@@ -46,7 +46,7 @@ static void on_client_end(struct http_stream *s, void *user)
 {
     struct request *r = user;
     r->reason = REASON_CLIENT_GONE;
-    r->details.p = NULL;
+    r->details = (struct str){NULL, 0};
     request_done(user);
     http_stream_abort(s);
 }
@@ -63,7 +63,7 @@ static void on_down_over(struct http_stream *s, enum http_end end, int code, con
     else if (end != HTTP_END_DONE)
         r->reason = REASON_CLIENT_GONE;
     if (end != HTTP_END_DONE)
-        r->details.p = NULL;
+        r->details = (struct str){NULL, 0};
     request_done(r);
 }
 

@@ -39,7 +39,8 @@ static struct str answer_field(const struct request *r, const struct format_piec
 
 static bool add(struct buf *to, struct str s)
 {
-    buf_add_str(to, s);
+    if (s.p)
+        buf_add_str(to, s);
     return s.p != NULL;
 }
 

@@ -528,7 +528,7 @@ static void try_again(struct request *r)
     struct retry_state *s = r->retry;
     s->at_ms = 0;
     s->sent = false;
-    r->up_failure.p = NULL;
+    r->up_failure = (struct str){NULL, 0};
     r->again = false;
     heard(r);
     start_timer(r);
@@ -668,7 +668,7 @@ static void leave_first(struct request *r)
     r->prefers = r->again = r->reused = false;
     r->deadline_ms = r->limit_ms = r->over_ms = r->try_over_ms = r->whole_by_ms = r->whole_ms = 0;
     r->reason = 0;
-    r->details.p = NULL;
+    r->details = (struct str){NULL, 0};
 }
 
 /* With the client's query, unless that is not wanted. .p NULL: no memory. */
