@@ -365,6 +365,7 @@ static void on_service(json_t *object, void *user)
     if (clusters_put_gateway(c->clusters, 0, str_from(s->key), object))
         on_clusters(c);
     service_join_add_service(c->join, &s);
+    service_entries_put_service(c->entries, object);
     work_soon(c);
 }
 
@@ -375,6 +376,7 @@ static void on_service_gone(struct str key, json_t *object, void *user)
     if (clusters_put_gateway(c->clusters, 0, key, NULL))
         on_clusters(c);
     service_join_remove_service(c->join, key);
+    service_entries_remove_service(c->entries, key);
     work_soon(c);
 }
 
