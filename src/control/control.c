@@ -684,6 +684,7 @@ void control_set_leads(struct control *c, bool leads)
     if (leads && c->options->allocates)
         (void)istio_watch_want(c->istio); /* sidecars may be with others */
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
+    object_status_set_leads(c->status, leads && c->options->allocates);
 }
 
 static void on_telemetry(void *user)
@@ -756,6 +757,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
     c->addresses = entry_status_new(client);
+    c->status = object_status_new(client);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -772,7 +774,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                         .addresses = c->addresses,
                                         .sidecars = c->sidecars,
                                         .telemetries = c->telemetries,
-                                        .config = mesh_config_watch_get(c->mesh_config)};
+                                        .config = mesh_config_watch_get(c->mesh_config),
+                                        .status = c->status};
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -808,6 +811,7 @@ void control_free(struct control *c)
     mesh_free(c->mesh);
     service_entries_free(c->entries);
     entry_status_free(c->addresses);
+    object_status_free(c->status);
     clusters_free(c->clusters);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);

@@ -42,6 +42,7 @@ struct control {
     struct key_sets *keys;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
+    struct object_status *status;   /* of objects of Istio's */
     struct gateway_routes_options gateway_options;
     struct gateway_routes *gateways;
     struct route_hosts doors;

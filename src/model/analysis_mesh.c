@@ -3,6 +3,7 @@
 #include "model/analysis_priv.h"
 #include "model/gateway_routes.h"
 #include "model/mesh_snapshot.h"
+#include "model/unserved_object.h"
 
 /* As in deploy/. */
 #define GATEWAY_NAMESPACE "fairlead-system"
@@ -41,26 +42,13 @@ static bool put_known(const struct analysis *a, const struct tables *t, const js
 }
 
 /* Kinds of Istio's that have no effect here. */
-static const struct {
-    const char *kind, *group, *hint;
-} strangers[] = {
-    {"EnvoyFilter", "networking.istio.io/",
-     "say it by a VirtualService, DestinationRule, Sidecar or Telemetry"},
-    {"WasmPlugin", "extensions.istio.io/",
-     "let a service do it: AuthorizationPolicy CUSTOM, or a route to it"},
-    {"ProxyConfig", "networking.istio.io/", "annotate the pods: proxy.istio.io/config"},
-};
-
 static void put_stranger(const struct analysis *a, const json_t *object)
 {
-    const char *version = json_key_str(object, "apiVersion");
-    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
-                                     json_at_str(object, "metadata.name"));
-    for (size_t i = 0; i < ARRAY_LEN(strangers); i++)
-        if (analysis_is(object, strangers[i].kind) && version &&
-            str_starts(str_from(version), str_from(strangers[i].group)))
-            finding_add(a->out, FINDING_WARNING, "KindNotServed", key, "spec", strangers[i].hint,
-                        "a %s has no effect here", strangers[i].kind);
+    struct unserved_object *u = unserved_object_decode(object, json_key_str(object, "kind"),
+                                                       json_key_str(object, "apiVersion"));
+    if (u)
+        copy(a, &u->o.findings);
+    unserved_object_free(u);
 }
 
 static bool is_told(const struct analysis *a, const struct finding *f)
