@@ -679,6 +679,12 @@ static void on_scope(struct str ns, void *user)
     work_soon(c);
 }
 
+const struct proxy_settings_table *control_want_settings(struct control *c)
+{
+    (void)istio_watch_want(c->istio);
+    return c->settings;
+}
+
 void control_set_leads(struct control *c, bool leads)
 {
     if (leads && c->options->allocates)
@@ -758,6 +764,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
     c->addresses = entry_status_new(client);
     c->status = object_status_new(client);
+    c->settings = proxy_settings_new(o->root_namespace);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -775,6 +782,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                         .sidecars = c->sidecars,
                                         .telemetries = c->telemetries,
                                         .config = mesh_config_watch_get(c->mesh_config),
+                                        .settings = c->settings,
                                         .status = c->status};
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
@@ -812,6 +820,7 @@ void control_free(struct control *c)
     service_entries_free(c->entries);
     entry_status_free(c->addresses);
     object_status_free(c->status);
+    proxy_settings_free(c->settings);
     clusters_free(c->clusters);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);

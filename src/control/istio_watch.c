@@ -131,6 +131,16 @@ static void remove_telemetry(const struct istio_tables *from, struct str key)
 #define PROXIES    "networking.istio.io/v1beta1"
 #define PLUGINS    "extensions.istio.io/v1alpha1"
 
+static const struct istio_object *put_proxy(const struct istio_tables *to, const json_t *object)
+{
+    return proxy_settings_put(to->settings, object);
+}
+
+static void remove_proxy(const struct istio_tables *from, struct str key)
+{
+    proxy_settings_remove(from->settings, key);
+}
+
 /* Kinds that have no effect: what is told of the last one. */
 static const struct istio_object *put_unserved(const struct istio_tables *to, const json_t *object,
                                                const char *kind, const char *version)
@@ -154,7 +164,6 @@ static const struct istio_object *put_unserved(const struct istio_tables *to, co
 
 UNSERVED(group, "WorkloadGroup", NETWORKING)
 UNSERVED(filter, "EnvoyFilter", FILTERS)
-UNSERVED(proxy, "ProxyConfig", PROXIES)
 UNSERVED(plugin, "WasmPlugin", PLUGINS)
 
 #define KIND(name, group, plural, function, effect)                                                \

@@ -9,6 +9,7 @@
 #include "kube/client.h"
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
+#include "model/proxy_settings.h"
 #include "model/request_authentication.h"
 #include "model/sidecar_scope.h"
 #include "model/telemetry_policy.h"
@@ -26,6 +27,7 @@ struct istio_tables {
     struct selected_objects *sidecars;
     struct selected_objects *telemetries;
     const struct mesh_config *const *config; /* whose providers they name */
+    struct proxy_settings_table *settings;   /* of proxies that are put beside pods */
     struct object_status *status;            /* what is told of them there */
     struct unserved_object **unserved;       /* the watch's own */
 };

@@ -3,6 +3,7 @@
 #include "model/analysis_priv.h"
 #include "model/gateway_routes.h"
 #include "model/mesh_snapshot.h"
+#include "model/proxy_settings.h"
 #include "model/unserved_object.h"
 
 /* As in deploy/. */
@@ -22,6 +23,7 @@ static void copy(const struct analysis *a, const struct findings *from)
 
 struct tables {
     struct mesh_snapshot *mesh;
+    struct proxy_settings_table *settings;
     struct gateway_routes *gateways;
 };
 
@@ -33,6 +35,12 @@ static bool put_known(const struct analysis *a, const struct tables *t, const js
     if (g) {
         copy(a, &g->o.findings);
         gateway_routes_put(t->gateways, g);
+        return true;
+    }
+    if (analysis_is(object, "ProxyConfig")) {
+        const struct istio_object *o = proxy_settings_put(t->settings, object);
+        if (o)
+            copy(a, &o->findings);
         return true;
     }
     bool known = mesh_snapshot_put(t->mesh, object, &found);
@@ -126,7 +134,9 @@ void analysis_mesh(const struct analysis *a)
     const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
     struct tables t = {.mesh = mesh_snapshot_new(a->snapshot->join)};
     t.gateways = gateway_routes_new(&options, t.mesh->rules);
+    t.settings = proxy_settings_new(GATEWAY_NAMESPACE);
     look_at_all(a, &t);
+    proxy_settings_free(t.settings);
     gateway_routes_free(t.gateways);
     mesh_snapshot_free(t.mesh);
 }

@@ -88,8 +88,6 @@ static const struct row {
      "say it by a VirtualService, DestinationRule, Sidecar or Telemetry", NULL, NULL, NULL},
     {"WasmPlugin", "extensions.istio.io/",
      "let a service do it: AuthorizationPolicy CUSTOM, or a route to it", NULL, NULL, NULL},
-    {"ProxyConfig", "networking.istio.io/", "annotate the pods: proxy.istio.io/config", NULL, NULL,
-     NULL},
     {"WorkloadGroup", "networking.istio.io/",
      "write a WorkloadEntry for each workload, with the words of its template",
      "workloads are not registered by themselves: a WorkloadGroup has no effect here",
