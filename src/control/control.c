@@ -328,6 +328,8 @@ static void work(void *user)
         return;
     if (c->telemetry_changed)
         mesh_providers_changed(c->mesh);
+    if (c->telemetry_changed)
+        gateway_telemetry_changed(c->gateway);
     c->telemetry_changed = false;
     if (gateway_routes_take_passage_change(c->gateways))
         gateway_set_passages(c->gateway, c->gateways);

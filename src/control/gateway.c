@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "control/mesh_telemetry.h"
 #include "control/translate.h"
 #include "net/tls.h"
 
@@ -484,6 +485,17 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
 {
     char name[LISTENER_NAME_MAX];
     listener_name(g, port, name);
+    struct mesh_telemetry *t = peer == TRANSLATE_MESHED && g->mesh.peers.pods && g->mesh.rules
+                                   ? mesh_telemetry_find(&g->mesh.peers, g->mesh.rules, g->join,
+                                                         str_from(g->mesh.ns), NULL)
+                                   : NULL;
+    struct mesh_told told = {NULL, NULL, NULL};
+    if (t) {
+        told = t->side[TELEMETRY_CLIENT];
+        told.tracing = NULL; /* collectors are not among a gateway's clusters */
+        if (told.stats)      /* strangers choose the hosts that they ask for */
+            json_object_set_new(told.stats, "disable_host_header_fallback", json_true());
+    }
     const struct translate_listener l = {.name = name,
                                          .address = g->options->address,
                                          .port = port,
@@ -493,8 +505,15 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
                                          .settings = g->settings,
                                          .answer_fields = g->answer_fields,
                                          .request_fields = g->request_fields,
+                                         .told = t ? &told : NULL,
                                          .peer = peer};
     xds_set_put(g->sets[peer], translate_listener(&l));
+    mesh_telemetry_free(t);
+}
+
+void gateway_telemetry_changed(struct gateway *g)
+{
+    g->listeners_changed = true;
 }
 
 /* Where TLS for a host ends, and what it asks for. Returns a name that the chain borrows; NULL: it

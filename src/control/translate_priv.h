@@ -90,6 +90,10 @@ void translate_add_endpoint(struct buf *b, const char *host, uint16_t port,
 void translate_mesh_listen(json_t *listener, uint16_t port, unsigned families);
 /* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);
+/* Requests are counted as Istio counts them: who does not know how may leave it. no_host: what was
+ * called is not told by its host where it is no Service: it is the pod itself, or strangers say
+ * it. */
+json_t *translate_mesh_request_stats(bool no_host);
 /* Connections of a listener are counted as Istio counts them. A note of ours that others pass over:
  * a network filter of Istio's would be refused by who does not know it. */
 void translate_mesh_count_connections(json_t *listener);
