@@ -1,6 +1,6 @@
 #pragma once
 /* External authorization, shared by its files: filter_ext_authz.c reads configurations and asks by
- * HTTP, ext_authz_grpc.c by gRPC. */
+ * HTTP, ext_authz_grpc.c by gRPC, ext_authz_rule.c is what both need. */
 
 #include <envoy/config/core/v3/grpc_service.pb-c.h>
 

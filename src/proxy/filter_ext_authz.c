@@ -181,14 +181,6 @@ static int compile_route(struct filter_compile *c, const ProtobufCMessage *messa
 
 /* ---- the question ---- */
 
-bool ext_authz_is_among(const struct names *names, struct str name)
-{
-    for (size_t i = 0; i < names->n; i++)
-        if (string_matches(&names->v[i], name))
-            return true;
-    return false;
-}
-
 static bool is_among(const struct names *names, const struct http_field *f)
 {
     return ext_authz_is_among(names, str_of(f->name, f->name_n));
@@ -242,24 +234,6 @@ static bool make_question(const struct filter_call *c, const struct authz *z,
 }
 
 /* ---- the answer ---- */
-
-enum filter_result ext_authz_on_error(struct filter_call *c)
-{
-    const struct authz *z = c->config;
-    stats_inc(c->stats, HTTP_STAT_AUTHZ_ERROR);
-    if (z->failure_allows)
-        stats_inc(c->stats, HTTP_STAT_AUTHZ_FAILURE_ALLOWED);
-    if (!z->failure_allows) {
-        c->answer.reason = REASON_AUTHZ_ERROR;
-        c->answer.status = z->status_on_error;
-        return FILTER_ANSWERED;
-    }
-    static const struct str name = STR("x-envoy-auth-failure-mode-allowed");
-    if (z->failure_tells)
-        IGNORE_RESULT(head_add(c->head, http_stream_arena(c->down),
-                               (struct header_name){HTTP_NAME_OTHER, name}, STR("true")));
-    return FILTER_CONTINUE;
-}
 
 static bool always_goes(uint16_t id)
 {

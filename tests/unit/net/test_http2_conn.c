@@ -236,8 +236,6 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
 static const struct http_conn_ops conn_ops = {
     .on_request = on_request, .on_open = on_open, .on_free = on_free, .on_close = on_close};
 
-static const struct http_conn_config *config; /* of the next world; NULL: defaults */
-
 static void world_up(struct world *w, bool client, const struct http2_limits *peer_limits)
 {
     int fds[2];
@@ -250,8 +248,8 @@ static void world_up(struct world *w, bool client, const struct http2_limits *pe
     w->fd = fds[0];
     end_init(&w->peer, client ? HTTP2_SERVER : HTTP2_CLIENT, peer_limits);
     struct conn *c = conn_new_accepted(w->loop, fds[1], NULL, &conn_no_ops, NULL);
-    w->hc = client ? http2_conn_new_client(c, config, &conn_ops, w)
-                   : http2_conn_new_server(c, config, &conn_ops, w);
+    w->hc = client ? http2_conn_new_client(c, NULL, &conn_ops, w)
+                   : http2_conn_new_server(c, NULL, &conn_ops, w);
     turn(w);
 }
 
@@ -605,45 +603,6 @@ static void test_clocks(void **state)
     advance(&w, 2);
     expect_trace(&w, "close badly|");
     world_down(&w);
-}
-
-static const struct http_conn_config pings = {.ping_interval_ms = 5000, .ping_timeout_ms = 1000};
-
-static void with_pings(struct world *w, bool client)
-{
-    config = &pings;
-    world_up(w, client, NULL);
-    config = NULL;
-}
-
-/* A peer that answers is kept, without a stream and with one; one that does not is not. */
-static void test_is_the_peer_there(void **state)
-{
-    struct world w;
-    (void)state;
-    for (int client = 0; client < 2; client++) {
-        with_pings(&w, client);
-        for (int i = 0; i < 5; i++) {
-            advance(&w, 4999);
-            advance(&w, 2); /* it is asked, and answers */
-            advance(&w, 1001);
-        }
-        assert_false(w.peer_eof);
-        expect_trace(&w, "");
-        w.by_hand = true; /* no answers any more */
-        advance(&w, 5001);
-        assert_false(w.peer_eof);
-        advance(&w, 900);
-        assert_false(w.peer_eof);
-        add_frame(&w.raw, PING, 0, 0, STR("12345678")); /* but a word: it is there */
-        turn(&w);
-        advance(&w, 900);
-        assert_false(w.peer_eof);
-        advance(&w, 101);
-        assert_true(w.peer_eof);
-        expect_trace(&w, "close badly|");
-        world_down(&w);
-    }
 }
 
 static void test_ends_of_the_connection(void **state)
@@ -1024,7 +983,6 @@ int main(void)
         cmocka_unit_test(test_drastic_callbacks),
         cmocka_unit_test(test_draining),
         cmocka_unit_test(test_clocks),
-        cmocka_unit_test(test_is_the_peer_there),
         cmocka_unit_test(test_ends_of_the_connection),
         cmocka_unit_test(test_asking),
         cmocka_unit_test(test_an_answer_that_does_not_wait),
