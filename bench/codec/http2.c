@@ -94,8 +94,8 @@ static void on_closed(void *user, int32_t id, void *su)
     closed++;
 }
 
-static const struct http2_ops ops = {on_begin, on_head,   on_data, on_trailers,
-                                     on_reset, on_closed, NULL,    NULL};
+static const struct http2_ops ops = {on_begin,  on_head, on_data, on_trailers, on_reset,
+                                     on_closed, NULL,    NULL,    NULL};
 
 static void carry(size_t from)
 {

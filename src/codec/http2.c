@@ -173,6 +173,9 @@ static void shutdown_finish(struct http2 *h)
         http2_end(h, HTTP2_REASON_MEMORY, HTTP2_INTERNAL_ERROR, "out of memory");
 }
 
+/* What a http2_ping() carries; that of a shutdown is all zeros. */
+static const uint8_t alive[8] = "alive?\0";
+
 static int on_control(struct http2 *h, const nghttp2_frame *f)
 {
     struct http2_stream *s;
@@ -181,8 +184,14 @@ static int on_control(struct http2 *h, const nghttp2_frame *f)
         h->has_settings = h->has_settings || !(f->hd.flags & NGHTTP2_FLAG_ACK);
         return 0;
     case NGHTTP2_PING:
-        if ((f->hd.flags & NGHTTP2_FLAG_ACK) && h->shutting)
-            shutdown_finish(h);
+        if (!(f->hd.flags & NGHTTP2_FLAG_ACK))
+            return 0;
+        if (memcmp(f->ping.opaque_data, alive, sizeof(alive)) != 0) {
+            if (h->shutting)
+                shutdown_finish(h);
+        } else if (h->ops->on_pong) {
+            h->ops->on_pong(h->user);
+        }
         return 0;
     case NGHTTP2_GOAWAY:
         h->refuses = true;
@@ -501,6 +510,11 @@ bool http2_is_over(const struct http2 *h)
 size_t http2_open_streams(const struct http2 *h)
 {
     return h->n_streams;
+}
+
+int http2_ping(struct http2 *h)
+{
+    return h->over || nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, alive) == 0 ? 0 : -ENOMEM;
 }
 
 void http2_shutdown(struct http2 *h)

@@ -88,6 +88,8 @@ struct http2_ops {
     void (*on_writable)(void *user, int32_t id, void *stream_user);
     /* The peer takes no more streams; those up to last_id go on. May come more than once. */
     void (*on_goaway)(void *user, int32_t last_id, uint32_t code);
+    /* The peer has answered a http2_ping(). May be NULL. */
+    void (*on_pong)(void *user);
 };
 
 /* limits may be NULL; both it and ops are read later too only where said: ops must outlive it.
@@ -134,6 +136,8 @@ int http2_send_trailers(struct http2 *h, int32_t id, const struct http_head *tra
 void http2_consume(struct http2 *h, int32_t id, size_t n);
 /* Gives the stream up at once; no callback for it comes any more. */
 void http2_reset(struct http2 *h, int32_t id, uint32_t code);
+/* Is the peer there? -ENOMEM: the connection is of no use any more. */
+int http2_ping(struct http2 *h) NODISCARD;
 /* No new streams; those that are open go on. A server says so at once and means it when the peer
  * has heard, or when called again; the connection is over when the last stream has ended. */
 void http2_shutdown(struct http2 *h);

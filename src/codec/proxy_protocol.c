@@ -3,6 +3,9 @@
 #include "codec/proxy_protocol.h"
 
 #include <errno.h>
+#include <stdio.h>
+
+#include "base/assert.h"
 
 enum {
     V1_BYTES_MAX = 107, /* of version 1, with CR LF */
@@ -110,4 +113,45 @@ int proxy_protocol_read(struct str bytes, struct proxy_protocol *ret)
     if (r == 1)
         *ret = p;
     return r;
+}
+
+static size_t write_v1(const struct proxy_protocol *p, bool local, char *ret)
+{
+    char from[IP_TEXT_BYTES], to[IP_TEXT_BYTES];
+    int n = local ? snprintf(ret, PROXY_PROTOCOL_WRITTEN_MAX, "PROXY UNKNOWN\r\n")
+                  : snprintf(ret, PROXY_PROTOCOL_WRITTEN_MAX, "PROXY %s %s %s %u %u\r\n",
+                             p->source.family == AF_INET6 ? "TCP6" : "TCP4",
+                             ip_format(&p->source, from), ip_format(&p->destination, to),
+                             p->source_port, p->destination_port);
+    ASSERT(n > 0 && n < PROXY_PROTOCOL_WRITTEN_MAX);
+    return (size_t)n;
+}
+
+static size_t write_v2(const struct proxy_protocol *p, bool local, char *ret)
+{
+    enum { VERSION = 2 << 4, PROXY = 1, TCP4 = 0x11, TCP6 = 0x21 };
+    size_t ip = local ? 0 : ip_bytes(&p->source), length = local ? 0 : 2 * ip + 4;
+    uint8_t *b = (uint8_t *)ret;
+    memcpy(b, signature_v2, sizeof(signature_v2) - 1);
+    b[12] = (uint8_t)(local ? VERSION : VERSION | PROXY);
+    b[13] = (uint8_t)(local ? 0 : p->source.family == AF_INET6 ? TCP6 : TCP4);
+    b[14] = 0;
+    b[15] = (uint8_t)length;
+    if (local)
+        return HEAD_V2;
+    memcpy(b + HEAD_V2, p->source.bytes, ip);
+    memcpy(b + HEAD_V2 + ip, p->destination.bytes, ip);
+    b += HEAD_V2 + 2 * ip;
+    b[0] = (uint8_t)(p->source_port >> 8);
+    b[1] = (uint8_t)p->source_port;
+    b[2] = (uint8_t)(p->destination_port >> 8);
+    b[3] = (uint8_t)p->destination_port;
+    return HEAD_V2 + length;
+}
+
+size_t proxy_protocol_write(const struct proxy_protocol *p, char ret[PROXY_PROTOCOL_WRITTEN_MAX])
+{
+    bool local = p->local || !p->source.family || p->source.family != p->destination.family;
+    ASSERT(p->version == 1 || p->version == 2);
+    return p->version == 1 ? write_v1(p, local, ret) : write_v2(p, local, ret);
 }

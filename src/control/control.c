@@ -328,6 +328,8 @@ static void work(void *user)
         return;
     if (c->telemetry_changed)
         mesh_providers_changed(c->mesh);
+    if (c->telemetry_changed)
+        gateway_telemetry_changed(c->gateway);
     c->telemetry_changed = false;
     if (gateway_routes_take_passage_change(c->gateways))
         gateway_set_passages(c->gateway, c->gateways);
@@ -365,6 +367,7 @@ static void on_service(json_t *object, void *user)
     if (clusters_put_gateway(c->clusters, 0, str_from(s->key), object))
         on_clusters(c);
     service_join_add_service(c->join, &s);
+    service_entries_put_service(c->entries, object);
     work_soon(c);
 }
 
@@ -375,6 +378,7 @@ static void on_service_gone(struct str key, json_t *object, void *user)
     if (clusters_put_gateway(c->clusters, 0, key, NULL))
         on_clusters(c);
     service_join_remove_service(c->join, key);
+    service_entries_remove_service(c->entries, key);
     work_soon(c);
 }
 
@@ -677,11 +681,18 @@ static void on_scope(struct str ns, void *user)
     work_soon(c);
 }
 
+const struct proxy_settings_table *control_want_settings(struct control *c)
+{
+    (void)istio_watch_want(c->istio);
+    return c->settings;
+}
+
 void control_set_leads(struct control *c, bool leads)
 {
     if (leads && c->options->allocates)
         (void)istio_watch_want(c->istio); /* sidecars may be with others */
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
+    object_status_set_leads(c->status, leads && c->options->allocates);
 }
 
 static void on_telemetry(void *user)
@@ -754,6 +765,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
     c->entries = service_entries_new(c->join, pod_watch_table(c->pods));
     mesh_rules_set_entries(mesh_get_rules(c->mesh), c->entries);
     c->addresses = entry_status_new(client);
+    c->status = object_status_new(client);
+    c->settings = proxy_settings_new(o->root_namespace);
     mesh_set_observer(c->mesh, on_mesh_finding, c);
     if (o->registry_only)
         mesh_set_registry_only(c->mesh);
@@ -770,7 +783,9 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                         .addresses = c->addresses,
                                         .sidecars = c->sidecars,
                                         .telemetries = c->telemetries,
-                                        .config = mesh_config_watch_get(c->mesh_config)};
+                                        .config = mesh_config_watch_get(c->mesh_config),
+                                        .settings = c->settings,
+                                        .status = c->status};
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -806,6 +821,8 @@ void control_free(struct control *c)
     mesh_free(c->mesh);
     service_entries_free(c->entries);
     entry_status_free(c->addresses);
+    object_status_free(c->status);
+    proxy_settings_free(c->settings);
     clusters_free(c->clusters);
     pod_watch_free(c->pods);
     authentication_watch_free(c->authentications);

@@ -50,6 +50,8 @@ void control_on_end(void *part, void *user);
  * name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known yet. */
 int control_find_sidecar(struct control *c, const char *account, const char *node_id,
                          char **ret_pod, char **ret_workload, struct err *reterr) NODISCARD;
+/* ProxyConfigs, watched from now on; of the control's life. */
+const struct proxy_settings_table *control_want_settings(struct control *c);
 /* Of the replicas this one writes status, or not any more. */
 void control_set_leads(struct control *c, bool leads);
 /* Whom to tell of changes. */

@@ -42,6 +42,8 @@ struct control {
     struct key_sets *keys;
     struct service_entries *entries;
     struct entry_status *addresses; /* of their hosts */
+    struct proxy_settings_table *settings;
+    struct object_status *status; /* of objects of Istio's */
     struct gateway_routes_options gateway_options;
     struct gateway_routes *gateways;
     struct route_hosts doors;

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "control/mesh_telemetry.h"
 #include "control/translate.h"
 #include "net/tls.h"
 
@@ -484,6 +485,18 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
 {
     char name[LISTENER_NAME_MAX];
     listener_name(g, port, name);
+    struct mesh_telemetry *t = peer == TRANSLATE_MESHED && g->mesh.peers.pods && g->mesh.rules
+                                   ? mesh_telemetry_find(&g->mesh.peers, g->mesh.rules, g->join,
+                                                         str_from(g->mesh.ns), NULL)
+                                   : NULL;
+    struct mesh_told told = {NULL, NULL, NULL};
+    if (t) {
+        told = t->side[TELEMETRY_CLIENT];
+        if (!g->collector.service) /* ours takes spans of sidecars alone */
+            told.tracing = NULL;
+        if (told.stats) /* strangers choose the hosts that they ask for */
+            json_object_set_new(told.stats, "disable_host_header_fallback", json_true());
+    }
     const struct translate_listener l = {.name = name,
                                          .address = g->options->address,
                                          .port = port,
@@ -493,8 +506,31 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
                                          .settings = g->settings,
                                          .answer_fields = g->answer_fields,
                                          .request_fields = g->request_fields,
+                                         .told = t ? &told : NULL,
                                          .peer = peer};
     xds_set_put(g->sets[peer], translate_listener(&l));
+    mesh_telemetry_free(t);
+}
+
+void gateway_telemetry_changed(struct gateway *g)
+{
+    g->listeners_changed = true;
+}
+
+/* Where spans go is a cluster like those that hosts lead to. */
+static void use_collector(struct gateway *g)
+{
+    struct route_backend before = g->collector;
+    uint16_t port = 0;
+    char *key = g->mesh.peers.pods && g->mesh.rules
+                    ? mesh_telemetry_collector(&g->mesh.peers, g->join, str_from(g->mesh.ns), &port)
+                    : NULL;
+    g->collector = (struct route_backend){.service = key, .port = port};
+    if (key)
+        gateway_use_backend(g, &g->collector, &usual_upstream);
+    if (before.service)
+        gateway_stop_using_backend(g, &before, &usual_upstream);
+    free(before.service);
 }
 
 /* Where TLS for a host ends, and what it asks for. Returns a name that the chain borrows; NULL: it
@@ -618,6 +654,8 @@ void gateway_flush(struct gateway *g)
 {
     if (g->routes_changed)
         flush_all_routes(g);
+    if (g->listeners_changed)
+        use_collector(g);
     for (unsigned peer = 0; g->listeners_changed && peer < TRANSLATE_PEERS; peer++)
         if (g->sets[peer])
             flush_listeners(g, peer);
@@ -660,6 +698,9 @@ void gateway_free(struct gateway *g)
         route_host_unref(gateway_put_host(g, name, NULL));
     }
     gateway_put_streams(g, &(struct stream_services){0});
+    if (g->collector.service)
+        gateway_stop_using_backend(g, &g->collector, &usual_upstream);
+    free(g->collector.service);
     vec_done(&g->hosts);
     vec_done(&g->errors);
     map_done(&g->closed);

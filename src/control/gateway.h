@@ -31,6 +31,8 @@ struct xds_set *gateway_set(struct gateway *g, enum translate_peer peer);
 /* h is taken; NULL: it has gone. Returns what was there before, which is the caller's now. */
 struct route_host *gateway_put_host(struct gateway *g, const char *name, struct route_host *h);
 /* What holds for all; borrowed until others come. settings NULL: none. */
+/* What is told of requests may be something else now. */
+void gateway_telemetry_changed(struct gateway *g);
 void gateway_set_config(struct gateway *g, const struct ingress_settings *settings,
                         const struct route_fields *answer_fields,
                         const struct route_fields *request_fields);

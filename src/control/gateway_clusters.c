@@ -1,6 +1,7 @@
 /* Clusters and endpoints of a gateway, which live as long as some host names them, and the Secrets
  * by which endpoints are spoken to. */
 #include "control/gateway_priv.h"
+#include "control/mesh_telemetry.h"
 #include "control/translate_mesh.h"
 #include "model/service_key.h"
 
@@ -315,6 +316,8 @@ void gateway_put_meshed_all(struct gateway *g)
 
 void gateway_service_changed(struct gateway *g, const char *key)
 {
+    if (mesh_telemetry_needs(&g->mesh.peers, key))
+        g->listeners_changed = true;
     struct served *s = map_find_cstr(&g->served, key);
     for (size_t i = 0; s && i < s->ports.n; i++)
         put_endpoints(g, key, s->ports.v[i]);

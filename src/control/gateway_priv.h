@@ -64,7 +64,8 @@ struct gateway {
     struct map backend_secrets;     /* key of a Secret -> the same */
     struct map served;              /* Service -> struct served */
     struct auth_objects objects;
-    struct map certificates; /* key of the Secret -> struct certificate */
+    struct map certificates;        /* key of the Secret -> struct certificate */
+    struct route_backend collector; /* of spans; service NULL: none. Its cluster is used */
     bool routes_changed, listeners_changed;
 };
 

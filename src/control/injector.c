@@ -31,6 +31,7 @@ struct trust {
 struct injector {
     struct kube_client *client;
     const struct inject_options *options;
+    const struct proxy_settings_table *settings; /* NULL: none */
     struct ip ip;
     uint16_t port;
     struct http_server *http; /* NULL: no certificate yet */
@@ -210,7 +211,7 @@ static void review(struct injector *i, struct http_exchange *x)
     struct err err = {0};
     bool yes;
     if (json_parse(http_exchange_body(x), 0, NULL, &in, &err) < 0 ||
-        inject_review(in, i->options, &out, &yes, &err) < 0) {
+        inject_review(in, i->options, i->settings, &out, &yes, &err) < 0) {
         i->stats.unreadable++;
         reply(x, 400, "text/plain; charset=utf-8", str_from(err_text(&err)));
         return;
@@ -273,6 +274,11 @@ struct injector *injector_new(struct kube_client *c, const struct ip *ip, uint16
     i->again = loop_timer_new(kube_client_loop(c), on_again, i);
     i->check = loop_timer_new(kube_client_loop(c), on_check, i);
     return i;
+}
+
+void injector_set_settings(struct injector *i, const struct proxy_settings_table *t)
+{
+    i->settings = t;
 }
 
 void injector_free(struct injector *i)

@@ -21,6 +21,9 @@ struct injector_stats {
 /* Options are borrowed. It serves once it has a certificate. */
 struct injector *injector_new(struct kube_client *c, const struct ip *ip, uint16_t port,
                               const struct inject_options *o);
+/* ProxyConfigs, which must outlive it. */
+struct proxy_settings_table;
+void injector_set_settings(struct injector *i, const struct proxy_settings_table *t);
 void injector_free(struct injector *i); /* NULL is allowed */
 /* A certificate for the API server, and the root that it is below (PEM); from now on. */
 void injector_set_trust(struct injector *i, struct tls_context *tls, struct str root);

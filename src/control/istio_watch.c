@@ -127,6 +127,45 @@ static void remove_telemetry(const struct istio_tables *from, struct str key)
 #define NETWORKING "networking.istio.io/v1"
 #define SECURITY   "security.istio.io/v1"
 #define TELEMETRY  "telemetry.istio.io/v1"
+#define FILTERS    "networking.istio.io/v1alpha3" /* which it has alone */
+#define PROXIES    "networking.istio.io/v1beta1"
+#define PLUGINS    "extensions.istio.io/v1alpha1"
+
+static const struct istio_object *put_proxy(const struct istio_tables *to, const json_t *object)
+{
+    return proxy_settings_put(to->settings, object);
+}
+
+static void remove_proxy(const struct istio_tables *from, struct str key)
+{
+    proxy_settings_remove(from->settings, key);
+}
+
+/* Kinds that have no effect: what is told of the last one. */
+static const struct istio_object *put_unserved(const struct istio_tables *to, const json_t *object,
+                                               const char *kind, const char *version)
+{
+    unserved_object_free(*to->unserved);
+    *to->unserved = unserved_object_decode(object, kind, version);
+    return *to->unserved ? &(*to->unserved)->o : NULL;
+}
+
+#define UNSERVED(function, kind, version)                                                          \
+    static const struct istio_object *put_##function(const struct istio_tables *to,                \
+                                                     const json_t *object)                         \
+    {                                                                                              \
+        return put_unserved(to, object, kind, version);                                            \
+    }                                                                                              \
+    static void remove_##function(const struct istio_tables *from, struct str key)                 \
+    {                                                                                              \
+        (void)from;                                                                                \
+        (void)key;                                                                                 \
+    }
+
+UNSERVED(group, "WorkloadGroup", NETWORKING)
+UNSERVED(filter, "EnvoyFilter", FILTERS)
+UNSERVED(plugin, "WasmPlugin", PLUGINS)
+
 #define KIND(name, group, plural, function, effect)                                                \
     {                                                                                              \
         name, group, "/apis/" group "/" plural, put_##function, remove_##function, ISTIO_##effect  \
@@ -142,6 +181,10 @@ static const struct istio_kind kinds[] = {
     KIND("AuthorizationPolicy", SECURITY, "authorizationpolicies", authorization, GUARDS),
     KIND("RequestAuthentication", SECURITY, "requestauthentications", tokens, GUARDS),
     KIND("Telemetry", TELEMETRY, "telemetries", telemetry, TELLS),
+    KIND("WorkloadGroup", NETWORKING, "workloadgroups", group, NOTHING),
+    KIND("EnvoyFilter", FILTERS, "envoyfilters", filter, NOTHING),
+    KIND("ProxyConfig", PROXIES, "proxyconfigs", proxy, NOTHING),
+    KIND("WasmPlugin", PLUGINS, "wasmplugins", plugin, NOTHING),
 };
 
 struct watched {
@@ -155,6 +198,7 @@ struct istio_watch {
     struct istio_tables tables;
     const struct istio_watch_ops *ops;
     void *user;
+    struct unserved_object *unserved; /* the last one that came; NULL: none */
     struct watched kinds[ARRAY_LEN(kinds)];
 };
 
@@ -184,6 +228,8 @@ static void changed(const struct watched *k, struct str key)
     case ISTIO_TELLS:
         ops->on_telemetry(k->all->user);
         break;
+    case ISTIO_NOTHING:
+        break;
     }
 }
 
@@ -195,6 +241,8 @@ static void on_upsert(json_t *object, void *user)
     for (size_t i = 0; o && i < o->findings.n; i++)
         w->ops->on_finding(k->kind, &o->findings.v[i], o->uid, w->user);
     if (o)
+        object_status_put(w->tables.status, k->kind->path, object, &o->findings);
+    if (o)
         changed(k, str_from(o->key));
 }
 
@@ -203,6 +251,7 @@ static void on_delete(struct str key, json_t *object, void *user)
     const struct watched *k = user;
     (void)object;
     k->kind->remove(&k->all->tables, key);
+    object_status_remove(k->all->tables.status, k->kind->path, key);
     changed(k, key);
 }
 
@@ -225,6 +274,7 @@ struct istio_watch *istio_watch_new(struct kube_client *c, const struct istio_ta
     struct istio_watch *w = NEW(struct istio_watch);
     w->client = c;
     w->tables = *tables;
+    w->tables.unserved = &w->unserved;
     w->ops = ops;
     w->user = user;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -238,6 +288,7 @@ void istio_watch_free(struct istio_watch *w)
         return;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         informer_free(w->kinds[i].informer);
+    unserved_object_free(w->unserved);
     free(w);
 }
 

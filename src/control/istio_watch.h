@@ -5,12 +5,15 @@
  * list: then nobody is served. */
 
 #include "control/entry_status.h"
+#include "control/object_status.h"
 #include "kube/client.h"
 #include "model/authorization_policy.h"
 #include "model/gateway_routes.h"
+#include "model/proxy_settings.h"
 #include "model/request_authentication.h"
 #include "model/sidecar_scope.h"
 #include "model/telemetry_policy.h"
+#include "model/unserved_object.h"
 
 struct istio_watch;
 
@@ -24,6 +27,9 @@ struct istio_tables {
     struct selected_objects *sidecars;
     struct selected_objects *telemetries;
     const struct mesh_config *const *config; /* whose providers they name */
+    struct proxy_settings_table *settings;   /* of proxies that are put beside pods */
+    struct object_status *status;            /* what is told of them there */
+    struct unserved_object **unserved;       /* the watch's own */
 };
 
 /* What an object of a kind is about. */
@@ -32,6 +38,7 @@ enum istio_effect {
     ISTIO_GUARDS, /* without it somebody would be let in */
     ISTIO_SCOPES, /* what is known to whom */
     ISTIO_TELLS,  /* what is told of requests, and nothing else */
+    ISTIO_NOTHING,
 };
 
 /* One line of the table in istio_watch.c. */

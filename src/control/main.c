@@ -186,6 +186,8 @@ static int start(struct settings *s, const struct kube_config *config,
     const char *ns = s->namespace_ ? s->namespace_ : config->namespace_;
     if (s->injection)
         p->injector = injector_new(p->client, &injection_ip, injection_port, &s->inject);
+    if (p->injector)
+        injector_set_settings(p->injector, control_want_settings(p->control));
     debug_server_set_injector(p->debug, s->secure ? p->injector : NULL);
     if (s->secure)
         p->authority = authority_new(

@@ -37,6 +37,25 @@ bool mesh_telemetry_eq(const struct mesh_telemetry *a, const struct mesh_telemet
     return !a == !b;
 }
 
+char *mesh_telemetry_collector(const struct mesh_peers *p, const struct service_join *join,
+                               struct str ns, uint16_t *ret_port)
+{
+    struct mesh_lookup l = {join, NULL};
+    struct telemetry_view v;
+    char cluster[CLUSTER_NAME_MAX];
+    if (!p->telemetries || !p->config || !*p->config)
+        return NULL;
+    const struct mesh_config *c = *p->config;
+    telemetry_find(p->telemetries, c, ns, p->pods, NULL, TELEMETRY_CLIENT, &v);
+    const struct telemetry_tracing *t = &v.tracing;
+    const char *host = t->off ? NULL : t->is_default ? c->zipkin_host : t->provider->host;
+    *ret_port = t->is_default ? c->zipkin_port : t->provider ? t->provider->port : 0;
+    char *key =
+        host && mesh_find_cluster(host, *ret_port, cluster, &l) ? istio_host_service(host) : NULL;
+    telemetry_view_done(&v);
+    return key;
+}
+
 bool mesh_telemetry_needs(const struct mesh_peers *p, const char *key)
 {
     const struct mesh_config *c = p->config ? *p->config : NULL;

@@ -14,5 +14,9 @@ struct mesh_telemetry *mesh_telemetry_find(const struct mesh_peers *p,
 void mesh_telemetry_free(struct mesh_telemetry *t); /* NULL is allowed */
 /* NULL: as listeners are made. */
 bool mesh_telemetry_eq(const struct mesh_telemetry *a, const struct mesh_telemetry *b);
+/* The Service, by key (the caller's), and the port that such a client's spans go to; NULL: none
+ * that is a Service and there. */
+char *mesh_telemetry_collector(const struct mesh_peers *p, const struct service_join *join,
+                               struct str ns, uint16_t *ret_port);
 /* Does one tell it to a host of that Service or entry? */
 bool mesh_telemetry_needs(const struct mesh_peers *p, const char *key);

@@ -161,6 +161,7 @@ struct translate_chain {
     uint32_t verify_depth;
 };
 
+struct mesh_told;
 struct translate_listener {
     const char *name;
     const char *address;
@@ -171,6 +172,7 @@ struct translate_listener {
     enum translate_peer peer;
     const struct ingress_settings *settings;                   /* NULL: none */
     const struct route_fields *answer_fields, *request_fields; /* of all; values are formats */
+    const struct mesh_told *told; /* of the mesh: what is told of requests; NULL: nothing */
 };
 struct xds_entry *translate_listener(const struct translate_listener *l);
 /* What gRPC calls a port of a Service, "name.ns.svc.cluster.local:80"; returns ret. */

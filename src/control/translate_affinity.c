@@ -37,10 +37,12 @@ static void add_cookie(struct buf *b, const struct route_cookie *c, struct trans
     bool secure = c->secure == ROUTE_SECURE_ALWAYS ||
                   (c->secure == ROUTE_SECURE_WITH_TLS && where.side == TRANSLATE_TLS);
     pb_add_text(b, F_COOKIE_NAME, c->name);
-    size_t ttl = pb_begin(b, F_COOKIE_TTL);
-    if (c->max_age_s)
-        pb_add_uint(b, F_DURATION_SECONDS, c->max_age_s);
-    pb_end(b, ttl);
+    if (!c->found_only) {
+        size_t ttl = pb_begin(b, F_COOKIE_TTL);
+        if (c->max_age_s)
+            pb_add_uint(b, F_DURATION_SECONDS, c->max_age_s);
+        pb_end(b, ttl);
+    }
     pb_add_text(b, F_COOKIE_PATH, c->path);
     if (c->domain)
         add_attribute(b, "Domain", c->domain);
@@ -48,6 +50,8 @@ static void add_cookie(struct buf *b, const struct route_cookie *c, struct trans
         add_attribute(b, "Secure", NULL);
     if (c->same_site && !where.old_browser)
         add_attribute(b, "SameSite", c->same_site);
+    for (uint32_t i = 0; i < c->n_attributes; i++)
+        add_attribute(b, c->attributes[2 * i], c->attributes[2 * i + 1]);
 }
 
 static void add_any(struct buf *b, unsigned number, const char *type, const struct buf *message)

@@ -175,7 +175,7 @@ struct xds_entry *translate_cluster(const char *service, uint16_t port,
     if (up && up->tls)
         add_service_tls(&b, service, up, objects);
     if (who && translate_is_for_mesh(up))
-        translate_mesh_sockets(&b, service, NULL, &as, who);
+        translate_mesh_sockets(&b, service, NULL, &as, who, 0);
     if (http2)
         add_http2(&b);
     ASSERT(!b.failed);

@@ -1,6 +1,6 @@
-/* Istio's envoyExtAuthzHttp as Envoy's ext_authz: asked when the RBAC filter before it, which
- * decides nothing, says by its metadata that a rule of the provider's policies is about the
- * request. */
+/* Istio's envoyExtAuthzHttp and envoyExtAuthzGrpc as Envoy's ext_authz: asked when the RBAC filter
+ * before it, which decides nothing, says by its metadata that a rule of the provider's policies is
+ * about the request. */
 #include "control/translate_ext_authz.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #define TYPE "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 #define RBAC "envoy.filters.http.rbac"
 
-enum { TIMEOUT_MS = 600 * 1000, STATUS_ON_ERROR = 403 };
+enum { TIMEOUT_MS = 600 * 1000, STATUS_ON_ERROR = 403, TIMEOUT_TEXT = 40 };
 
 char *translate_ext_authz_prefix(const char *provider)
 {
@@ -23,9 +23,8 @@ const struct mesh_provider *translate_ext_authz_find(const struct authorization_
                                                      char ret[CLUSTER_NAME_MAX])
 {
     const struct mesh_provider *to = config ? mesh_config_find(config, p->provider) : NULL;
-    return to && to->kind == MESH_PROVIDER_EXT_AUTHZ_HTTP && find(to->host, to->port, ret, user)
-               ? to
-               : NULL;
+    return to && mesh_provider_authorizes(to->kind) && find(to->host, to->port, ret, user) ? to
+                                                                                           : NULL;
 }
 
 /* x, x*, *x; NULL: none. */
@@ -78,16 +77,30 @@ static json_t *answer_of(const json_t *spec)
     return answer;
 }
 
-static json_t *service_of(const struct mesh_provider *p, const char *cluster)
+static void format_timeout(const struct mesh_provider *p, char ret[TIMEOUT_TEXT])
 {
     AUTO_DONE(object_reader) struct object_reader silent = {0};
+    uint64_t ms = TIMEOUT_MS;
+    reader_duration_ms(&silent, p->spec, "timeout", 1, &ms);
+    snprintf(ret, TIMEOUT_TEXT, "%llu.%03llus", (unsigned long long)(ms / 1000),
+             (unsigned long long)(ms % 1000));
+}
+
+/* Of gRPC: as whom it is asked is the provider's host, as in Istio. */
+static json_t *grpc_of(const struct mesh_provider *p, const char *cluster)
+{
+    char timeout[TIMEOUT_TEXT];
+    format_timeout(p, timeout);
+    return json_pack("{s:{s:s,s:s},s:s}", "envoy_grpc", "cluster_name", cluster, "authority",
+                     p->host, "timeout", timeout);
+}
+
+static json_t *service_of(const struct mesh_provider *p, const char *cluster)
+{
     AUTO_CHARS char *uri = xasprintf("http://%s", p->host);
     const char *prefix = json_key_str(p->spec, "pathPrefix");
-    uint64_t ms = TIMEOUT_MS;
-    char timeout[40];
-    reader_duration_ms(&silent, p->spec, "timeout", 1, &ms);
-    snprintf(timeout, sizeof(timeout), "%llu.%03llus", (unsigned long long)(ms / 1000),
-             (unsigned long long)(ms % 1000));
+    char timeout[TIMEOUT_TEXT];
+    format_timeout(p, timeout);
     json_t *service = json_pack("{s:{s:s,s:s,s:s},s:o,s:o}", "server_uri", "uri", uri, "cluster",
                                 cluster, "timeout", timeout, "authorization_request",
                                 request_of(p->spec), "authorization_response", answer_of(p->spec));
@@ -112,17 +125,23 @@ json_t *translate_ext_authz(const struct mesh_provider *p, const char *cluster)
     uint64_t code = STATUS_ON_ERROR;
     if (status)
         IGNORE_RESULT(str_to_u64(str_from(status), &code)); /* it was checked */
-    json_t *config = json_pack("{s:s,s:o,s:b,s:o,s:{s:I}}", "transport_api_version", "V3",
-                               "http_service", service_of(p, cluster), "failure_mode_allow",
-                               json_at_bool(p->spec, "failOpen", false), "filter_enabled_metadata",
-                               only_of(p->name), "status_on_error", "code", (json_int_t)code);
-    if (!json_array_size(fields))
+    const bool grpc = p->kind == MESH_PROVIDER_EXT_AUTHZ_GRPC;
+    json_t *config = json_pack(
+        "{s:s,s:o,s:b,s:o,s:{s:I}}", "transport_api_version", "V3",
+        grpc ? "grpc_service" : "http_service", grpc ? grpc_of(p, cluster) : service_of(p, cluster),
+        "failure_mode_allow", json_at_bool(p->spec, "failOpen", false), "filter_enabled_metadata",
+        only_of(p->name), "status_on_error", "code", (json_int_t)code);
+    if (!json_array_size(fields) && !grpc)
         fields = json_object_get(p->spec, "includeHeadersInCheck"); /* its earlier name */
-    set_names(config, "allowed_headers", fields);
-    if (json_is_object(body))
-        json_object_set_new(
-            config, "with_request_body",
-            json_pack("{s:O}", "max_request_bytes", json_object_get(body, "maxRequestBytes")));
+    if (!grpc)
+        set_names(config, "allowed_headers", fields);
+    if (json_is_object(body)) {
+        json_t *settings =
+            json_pack("{s:O}", "max_request_bytes", json_object_get(body, "maxRequestBytes"));
+        if (grpc && json_at_bool(body, "packAsBytes", false))
+            json_object_set_new(settings, "pack_as_bytes", json_true());
+        json_object_set_new(config, "with_request_body", settings);
+    }
     return json_pack("{s:s,s:o}", "name", "envoy.filters.http.ext_authz", "typed_config",
                      translate_typed(TYPE, config));
 }

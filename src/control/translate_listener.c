@@ -4,6 +4,7 @@
 #include "control/translate_guard.h"
 #include "control/translate_mesh.h"
 #include "control/translate_priv.h"
+#include "control/translate_telemetry.h"
 
 /* An endpoint that cannot be asked, or breaks off: 502, as gateways say (RFC 9110 section 15.6.3).
  */
@@ -143,6 +144,8 @@ static json_t *http_filters(const struct translate_listener *l)
         list, route_filter("envoy.filters.http.stateful_session", XDS_TYPE_PREFIX,
                            "envoy.extensions.filters.http.stateful_session.v3.StatefulSession",
                            json_object()));
+    if (l->told)
+        json_array_append_new(list, translate_mesh_request_stats(true));
     json_array_append_new(list,
                           translate_http_filter("envoy.filters.http.router",
                                                 "envoy.extensions.filters.http.router.v3.Router"));
@@ -264,6 +267,10 @@ struct xds_entry *translate_listener(const struct translate_listener *l)
     if (json_array_size(before))
         json_object_set(j, "listener_filters", before);
     json_decref(before);
+    if (l->told) {
+        translate_mesh_count_connections(j);
+        translate_tell(j, l->told);
+    }
     return translate_json(XDS_LISTENER, l->name, j);
 }
 

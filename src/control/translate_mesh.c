@@ -72,12 +72,10 @@ static json_t *services(const char *service)
                      "namespace", ns.p, ns.n);
 }
 
-/* Requests are counted as Istio counts them: who does not know how may leave it. inbound: what was
- * called is no Service but the pod itself. */
-static json_t *request_stats(bool inbound)
+json_t *translate_mesh_request_stats(bool no_host)
 {
     json_t *config = translate_typed("stats.PluginConfig", json_object());
-    if (inbound)
+    if (no_host)
         json_object_set_new(config, "disable_host_header_fallback", json_true());
     return json_pack("{s:s,s:b,s:o}", "name", "istio.stats", "is_optional", 1, "typed_config",
                      config);
@@ -359,7 +357,7 @@ json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *ro
     json_t *hcm = json_pack("{s:s,s:b,s:s,s:s,s:b,s:[o,o],s:[{s:s}]}", "stat_prefix", stat_prefix,
                             "use_remote_address", 0, "server_header_transformation", "PASS_THROUGH",
                             "stream_idle_timeout", "0s", "normalize_path", 1, "http_filters",
-                            request_stats(routes != NULL),
+                            translate_mesh_request_stats(routes != NULL),
                             translate_http_filter("envoy.filters.http.router",
                                                   "envoy.extensions.filters.http.router.v3.Router"),
                             "upgrade_configs", "upgrade_type", "websocket");

@@ -34,6 +34,12 @@ static void add_http2(struct buf *b, unsigned number, const struct traffic_polic
     size_t at = pb_begin(b, number);
     if (p->max_concurrent_streams)
         add_number(b, F_HTTP2_MAX_STREAMS, (uint64_t)p->max_concurrent_streams);
+    if (p->ping_interval_ms) {
+        size_t pings = pb_begin(b, F_HTTP2_KEEPALIVE);
+        translate_duration(b, F_KEEPALIVE_INTERVAL, p->ping_interval_ms);
+        translate_duration(b, F_KEEPALIVE_TIMEOUT, p->ping_timeout_ms);
+        pb_end(b, pings);
+    }
     pb_end(b, at);
 }
 
@@ -126,6 +132,25 @@ static void add_limits(struct buf *b, const struct traffic_policy *p)
     }
     pb_end(b, thresholds);
     pb_end(b, breakers);
+}
+
+static void add_keepalive(struct buf *b, const struct traffic_policy *p)
+{
+    const struct {
+        unsigned field;
+        int64_t n;
+    } all[] = {{F_TCP_KEEPALIVE_PROBES, p->keepalive_probes},
+               {F_TCP_KEEPALIVE_TIME, p->keepalive_idle_s},
+               {F_TCP_KEEPALIVE_INTERVAL, p->keepalive_interval_s}};
+    if (!p->keepalive)
+        return;
+    size_t at = pb_begin(b, F_CLUSTER_CONNECTIONS),
+           keepalive = pb_begin(b, F_CONNECTIONS_KEEPALIVE);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i].n)
+            add_number(b, all[i].field, (uint64_t)all[i].n);
+    pb_end(b, keepalive);
+    pb_end(b, at);
 }
 
 /* ---- who is asked ---- */
@@ -346,13 +371,16 @@ static void add_where(struct buf *b, const char *name, unsigned type, const stru
 
 static void add_tls(struct buf *b, const char *name, unsigned type, const struct mesh_cluster *c)
 {
+    const unsigned proxy = c->policy->proxy_version;
     switch (c->policy->tls.mode) {
     case TRAFFIC_TLS_AUTO:
-        if (type == TYPE_EDS && !(c->entry && c->entry->of->external))
-            translate_mesh_sockets(b, c->service, c->subset, c->port, c->who);
+        if (type == TYPE_EDS && !(c->entry && c->entry->of->external) && c->who->n)
+            translate_mesh_sockets(b, c->service, c->subset, c->port, c->who, proxy);
+        else if (proxy && type != TYPE_STATIC)
+            translate_raw_socket(b, F_CLUSTER_TRANSPORT_SOCKET, proxy);
         return;
     case TRAFFIC_TLS_ISTIO_MUTUAL:
-        translate_mesh_socket(b, c->service, c->subset, c->port, c->who);
+        translate_mesh_socket(b, c->service, c->subset, c->port, c->who, proxy);
         return;
     case TRAFFIC_TLS_SIMPLE:
     case TRAFFIC_TLS_MUTUAL:
@@ -360,6 +388,9 @@ static void add_tls(struct buf *b, const char *name, unsigned type, const struct
             translate_origination(b, name, c, is_http2(port_protocol(c->port), c->policy));
         return;
     case TRAFFIC_TLS_DISABLE:
+        if (proxy && type != TYPE_STATIC)
+            translate_raw_socket(b, F_CLUSTER_TRANSPORT_SOCKET, proxy);
+        return;
     case TRAFFIC_TLS_CLOSED:
         return;
     }
@@ -389,6 +420,7 @@ struct xds_entry *translate_mesh_cluster(const struct mesh_cluster *c)
     translate_duration(&b, F_CLUSTER_CONNECT_TIMEOUT, policy->connect_timeout_ms);
     add_balance(&b, policy, type);
     add_limits(&b, policy);
+    add_keepalive(&b, policy);
     add_outliers(&b, &policy->outliers);
     add_common_lb(&b, &policy->outliers, c->local && type == TYPE_EDS);
     add_options(&b, port_protocol(c->port), policy);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #define TLS_TYPE   "envoy.extensions.transport_sockets.tls.v3."
-#define RAW_TYPE   "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 #define MATCH_NAME "envoy.transport_socket_match"
 #define OWN        "default"
 #define TRUSTED    "ROOTCA"
@@ -104,41 +103,38 @@ static void add_context(struct buf *b, const char *service, const char *subset,
 
 /* The UpstreamTlsContext as a transport socket. */
 static void add_socket(struct buf *b, unsigned number, const char *service, const char *subset,
-                       const struct service_port *p, const struct mesh_identities *who)
+                       const struct service_port *p, const struct mesh_identities *who,
+                       unsigned proxy)
 {
     AUTO_DONE(buf) struct buf context = {0};
     add_context(&context, service, subset, p, who);
-    size_t socket = pb_begin(b, number);
-    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
-    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE "UpstreamTlsContext",
-                  buf_str(&context));
-    pb_end(b, socket);
+    translate_socket(b, number, proxy, "envoy.transport_sockets.tls", TLS_TYPE "UpstreamTlsContext",
+                     buf_str(&context));
 }
 
 void translate_mesh_socket(struct buf *b, const char *service, const char *subset,
-                           const struct service_port *p, const struct mesh_identities *who)
+                           const struct service_port *p, const struct mesh_identities *who,
+                           unsigned proxy)
 {
-    add_socket(b, F_CLUSTER_TRANSPORT_SOCKET, service, subset, p, who);
+    add_socket(b, F_CLUSTER_TRANSPORT_SOCKET, service, subset, p, who, proxy);
 }
 
 void translate_mesh_sockets(struct buf *b, const char *service, const char *subset,
-                            const struct service_port *p, const struct mesh_identities *who)
+                            const struct service_port *p, const struct mesh_identities *who,
+                            unsigned proxy)
 {
-    size_t match, socket;
+    size_t match;
     if (!who->n)
         return;
     match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
     pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-istio");
     add_struct(b, F_SOCKET_MATCH_MATCH, "tlsMode", "istio");
-    add_socket(b, F_SOCKET_MATCH_TRANSPORT_SOCKET, service, subset, p, who);
+    add_socket(b, F_SOCKET_MATCH_TRANSPORT_SOCKET, service, subset, p, who, proxy);
     pb_end(b, match);
     match = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET_MATCHES);
     pb_add_text(b, F_SOCKET_MATCH_NAME, "tlsMode-disabled");
     pb_add_bytes(b, F_SOCKET_MATCH_MATCH, STR(""));
-    socket = pb_begin(b, F_SOCKET_MATCH_TRANSPORT_SOCKET);
-    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.raw_buffer");
-    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, RAW_TYPE, STR(""));
-    pb_end(b, socket);
+    translate_raw_socket(b, F_SOCKET_MATCH_TRANSPORT_SOCKET, proxy);
     pb_end(b, match);
 }
 

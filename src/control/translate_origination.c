@@ -106,7 +106,7 @@ void translate_origination(struct buf *b, const char *cluster, const struct mesh
     const struct traffic_tls *t = &c->policy->tls;
     AUTO_DONE(buf) struct buf context = {0};
     size_t common = pb_begin(&context, F_UPSTREAM_TLS_COMMON),
-           params = pb_begin(&context, F_COMMON_TLS_PARAMS), socket;
+           params = pb_begin(&context, F_COMMON_TLS_PARAMS);
     pb_add_uint(&context, F_TLS_PARAMS_MIN, TLS_1_2);
     pb_add_uint(&context, F_TLS_PARAMS_MAX, TLS_1_3);
     pb_end(&context, params);
@@ -117,8 +117,6 @@ void translate_origination(struct buf *b, const char *cluster, const struct mesh
     pb_end(&context, common);
     if (t->sni)
         pb_add_text(&context, F_UPSTREAM_TLS_SNI, t->sni);
-    socket = pb_begin(b, F_CLUSTER_TRANSPORT_SOCKET);
-    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, "envoy.transport_sockets.tls");
-    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, TLS_TYPE, buf_str(&context));
-    pb_end(b, socket);
+    translate_socket(b, F_CLUSTER_TRANSPORT_SOCKET, c->policy->proxy_version,
+                     "envoy.transport_sockets.tls", TLS_TYPE, buf_str(&context));
 }

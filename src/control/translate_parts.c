@@ -2,6 +2,10 @@
 #include "control/translate_priv.h"
 #include "control/xds_fields.h"
 
+#define PROXY_TYPE                                                                                 \
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport"
+#define RAW_TYPE "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+
 enum {
     API_V3 = 2, /* core.v3.ApiVersion */
     API_TYPE_GRPC = 2,
@@ -24,6 +28,31 @@ void translate_any(struct buf *b, unsigned number, const char *type, struct str 
     pb_add_text(b, F_ANY_TYPE_URL, url);
     pb_add_bytes(b, F_ANY_VALUE, message);
     pb_end(b, any);
+}
+
+void translate_socket(struct buf *b, unsigned number, unsigned proxy, const char *name,
+                      const char *type, struct str config)
+{
+    if (proxy) {
+        AUTO_DONE(buf) struct buf whole = {0};
+        size_t part = pb_begin(&whole, F_PROXY_TRANSPORT_CONFIG);
+        if (proxy == 2)
+            pb_add_uint(&whole, F_PROXY_CONFIG_VERSION, 1); /* V2 */
+        pb_end(&whole, part);
+        translate_socket(&whole, F_PROXY_TRANSPORT_SOCKET, 0, name, type, config);
+        translate_socket(b, number, 0, "envoy.transport_sockets.upstream_proxy_protocol",
+                         PROXY_TYPE, buf_str(&whole));
+        return;
+    }
+    size_t socket = pb_begin(b, number);
+    pb_add_text(b, F_TRANSPORT_SOCKET_NAME, name);
+    translate_any(b, F_TRANSPORT_SOCKET_TYPED_CONFIG, type, config);
+    pb_end(b, socket);
+}
+
+void translate_raw_socket(struct buf *b, unsigned number, unsigned proxy)
+{
+    translate_socket(b, number, proxy, "envoy.transport_sockets.raw_buffer", RAW_TYPE, STR(""));
 }
 
 void translate_ads(struct buf *b, unsigned number)

@@ -24,6 +24,10 @@ uint32_t translate_connect_timeout_s(const struct route_upstream *up); /* NULL: 
  */
 void translate_duration(struct buf *b, unsigned number, uint64_t ms);
 void translate_any(struct buf *b, unsigned number, const char *type, struct str message);
+/* A TransportSocket; proxy: the version of the PROXY protocol that goes before it; 0: none. */
+void translate_socket(struct buf *b, unsigned number, unsigned proxy, const char *name,
+                      const char *type, struct str config);
+void translate_raw_socket(struct buf *b, unsigned number, unsigned proxy);
 void translate_ads(struct buf *b, unsigned number);
 #define TRANSLATE_AGENT "sds-grpc" /* of Istio's, which serves the proxy's own secrets */
 /* An SdsSecretConfig. by_proxy: its own secrets, which it waits wait_s seconds for (0: as long as
@@ -86,6 +90,10 @@ void translate_add_endpoint(struct buf *b, const char *host, uint16_t port,
 void translate_mesh_listen(json_t *listener, uint16_t port, unsigned families);
 /* HTTP between apps. routes: a RouteConfiguration in place, or NULL: rds of that name. */
 json_t *translate_mesh_http(const char *stat_prefix, const char *rds, json_t *routes);
+/* Requests are counted as Istio counts them: who does not know how may leave it. no_host: what was
+ * called is not told by its host where it is no Service: it is the pod itself, or strangers say
+ * it. */
+json_t *translate_mesh_request_stats(bool no_host);
 /* Connections of a listener are counted as Istio counts them. A note of ours that others pass over:
  * a network filter of Istio's would be refused by who does not know it. */
 void translate_mesh_count_connections(json_t *listener);
@@ -93,12 +101,15 @@ void translate_mesh_count_connections(json_t *listener);
 /* ---- translate_mesh_tls.c ---- */
 /* Of an LbEndpoint: whether it takes the TLS of the mesh, and who it is. */
 void translate_mesh_endpoint(struct buf *b, const struct translate_peer_facts *facts);
-/* Of a Cluster: TLS to endpoints that take it, nothing to others; or to all. */
+/* Of a Cluster: TLS to endpoints that take it, nothing to others; or to all. proxy: the version of
+ * the PROXY protocol before either; 0: none. */
 struct mesh_identities;
 void translate_mesh_sockets(struct buf *b, const char *service, const char *subset,
-                            const struct service_port *p, const struct mesh_identities *who);
+                            const struct service_port *p, const struct mesh_identities *who,
+                            unsigned proxy);
 void translate_mesh_socket(struct buf *b, const char *service, const char *subset,
-                           const struct service_port *p, const struct mesh_identities *who);
+                           const struct service_port *p, const struct mesh_identities *who,
+                           unsigned proxy);
 /* A DownstreamTlsContext's transport socket; http: ALPN says which version. */
 json_t *translate_mesh_server(const char *trust_domain, bool http);
 

@@ -3,6 +3,8 @@
 #include "model/analysis_priv.h"
 #include "model/gateway_routes.h"
 #include "model/mesh_snapshot.h"
+#include "model/proxy_settings.h"
+#include "model/unserved_object.h"
 
 /* As in deploy/. */
 #define GATEWAY_NAMESPACE "fairlead-system"
@@ -21,6 +23,7 @@ static void copy(const struct analysis *a, const struct findings *from)
 
 struct tables {
     struct mesh_snapshot *mesh;
+    struct proxy_settings_table *settings;
     struct gateway_routes *gateways;
 };
 
@@ -34,6 +37,12 @@ static bool put_known(const struct analysis *a, const struct tables *t, const js
         gateway_routes_put(t->gateways, g);
         return true;
     }
+    if (analysis_is(object, "ProxyConfig")) {
+        const struct istio_object *o = proxy_settings_put(t->settings, object);
+        if (o)
+            copy(a, &o->findings);
+        return true;
+    }
     bool known = mesh_snapshot_put(t->mesh, object, &found);
     copy(a, &found);
     findings_done(&found);
@@ -41,26 +50,13 @@ static bool put_known(const struct analysis *a, const struct tables *t, const js
 }
 
 /* Kinds of Istio's that have no effect here. */
-static const struct {
-    const char *kind, *group, *hint;
-} strangers[] = {
-    {"EnvoyFilter", "networking.istio.io/",
-     "say it by a VirtualService, DestinationRule, Sidecar or Telemetry"},
-    {"WasmPlugin", "extensions.istio.io/",
-     "let a service do it: AuthorizationPolicy CUSTOM, or a route to it"},
-    {"ProxyConfig", "networking.istio.io/", "annotate the pods: proxy.istio.io/config"},
-};
-
 static void put_stranger(const struct analysis *a, const json_t *object)
 {
-    const char *version = json_key_str(object, "apiVersion");
-    AUTO_CHARS char *key = xasprintf("%s/%s", json_at_str(object, "metadata.namespace"),
-                                     json_at_str(object, "metadata.name"));
-    for (size_t i = 0; i < ARRAY_LEN(strangers); i++)
-        if (analysis_is(object, strangers[i].kind) && version &&
-            str_starts(str_from(version), str_from(strangers[i].group)))
-            finding_add(a->out, FINDING_WARNING, "KindNotServed", key, "spec", strangers[i].hint,
-                        "a %s has no effect here", strangers[i].kind);
+    struct unserved_object *u = unserved_object_decode(object, json_key_str(object, "kind"),
+                                                       json_key_str(object, "apiVersion"));
+    if (u)
+        copy(a, &u->o.findings);
+    unserved_object_free(u);
 }
 
 static bool is_told(const struct analysis *a, const struct finding *f)
@@ -138,7 +134,9 @@ void analysis_mesh(const struct analysis *a)
     const struct gateway_routes_options options = {labels, GATEWAY_NAMESPACE};
     struct tables t = {.mesh = mesh_snapshot_new(a->snapshot->join)};
     t.gateways = gateway_routes_new(&options, t.mesh->rules);
+    t.settings = proxy_settings_new(GATEWAY_NAMESPACE);
     look_at_all(a, &t);
+    proxy_settings_free(t.settings);
     gateway_routes_free(t.gateways);
     mesh_snapshot_free(t.mesh);
 }

@@ -62,6 +62,18 @@ static bool has_port(const json_t *pod, const char *name)
     return false;
 }
 
+/* A WorkloadEntry as a pod: the mesh takes it for one. */
+static json_t *pod_of_entry(const json_t *j)
+{
+    json_t *ports = json_array(), *labels = json_object_get(json_object_get(j, "spec"), "labels");
+    const char *name;
+    json_t *number;
+    json_object_foreach(json_at(j, "spec.ports"), name, number)
+        json_array_append_new(ports, json_pack("{s:s}", "name", name));
+    return json_pack("{s:{s:O?},s:{s:[{s:o}]}}", "metadata", "labels", labels, "spec", "containers",
+                     "ports", ports);
+}
+
 /* Pods and templates by their namespace: {NS: [pod]}. */
 static json_t *gather_pods(const json_t *objects)
 {
@@ -70,12 +82,15 @@ static json_t *gather_pods(const json_t *objects)
     json_array_foreach((json_t *)(uintptr_t)objects, i, j)
     {
         const char *ns = json_at_str(j, "metadata.namespace");
-        const json_t *pod = ns ? pod_of(j) : NULL;
+        AUTO_JSON json_t *pod = !ns ? NULL
+                                : analysis_is(j, "WorkloadEntry")
+                                    ? pod_of_entry(j)
+                                    : json_incref((json_t *)(uintptr_t)pod_of(j));
         if (!pod)
             continue;
         if (!json_object_get(all, ns))
             json_object_set_new(all, ns, json_array());
-        json_array_append(json_object_get(all, ns), (json_t *)(uintptr_t)pod);
+        json_array_append(json_object_get(all, ns), pod);
     }
     return all;
 }

@@ -488,10 +488,11 @@ void authorization_policy_check(struct authorization_policy *p, const struct mes
 {
     const struct mesh_provider *to = p->provider ? mesh_config_find(c, p->provider) : NULL;
     if (p->broken || p->action != AUTHORIZATION_CUSTOM ||
-        (to && to->kind == MESH_PROVIDER_EXT_AUTHZ_HTTP))
+        (to && mesh_provider_authorizes(to->kind)))
         return;
     finding_add(&p->o.findings, FINDING_ERROR, "AuthorizationInvalid", p->o.key,
-                "spec.provider.name", "name an envoyExtAuthzHttp of the mesh config",
+                "spec.provider.name",
+                "name an envoyExtAuthzHttp or envoyExtAuthzGrpc of the mesh config",
                 "%.100s %s: what the rules are about is refused", p->provider,
                 to ? "is of a kind that is not served" : "is no provider of the mesh config");
 }

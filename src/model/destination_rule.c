@@ -31,6 +31,9 @@ static void lay_over(json_t *under, const json_t *policy, uint16_t port)
         else if (own)
             json_object_del(under, parts[i]);
     }
+    json_t *proxy = json_object_get(policy, "proxyProtocol"); /* no port says otherwise */
+    if (proxy)
+        json_object_set(under, "proxyProtocol", proxy);
 }
 
 void destination_policy(const struct destination *d, const struct destination_subset *s,

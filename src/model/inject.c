@@ -9,6 +9,7 @@
 #include "model/clusters.h"
 #include "model/inject_config.h"
 #include "model/inject_probes.h"
+#include "model/object_reader.h"
 
 #define TRAFFIC         "traffic.sidecar.istio.io/"
 #define SIDECAR         "sidecar.istio.io/"
@@ -248,12 +249,18 @@ static int read_traffic(const json_t *pod, json_t *args, struct err *reterr)
     return read_numbers(pod, reterr);
 }
 
-static int read_config(const json_t *pod, struct inject_config *ret, struct err *reterr)
+static int read_config(const json_t *pod, const struct inject_settings *by,
+                       struct inject_config *ret, struct err *reterr)
 {
     const char *text = annotation(pod, INJECT_CONFIG);
+    AUTO_DONE(object_reader) struct object_reader silent = {0};
     struct err err = {0};
+    for (size_t i = 0; by && i < ARRAY_LEN(by->under); i++)
+        inject_config_lay(by->under[i], &silent, ret);
     if (text && inject_config_read(text, ret, &err) < 0)
         return refuse(reterr, INJECT_CONFIG, text, err_text(&err));
+    if (by)
+        inject_config_lay(by->over, &silent, ret);
     return 0;
 }
 
@@ -364,6 +371,23 @@ static void add_config(const struct inject_config *c, json_t *args, json_t *env)
             env, json_pack("{s:s,s:s}", "name", "ISTIO_META_DNS_CAPTURE", "value", "true"));
 }
 
+static bool has_variable(const json_t *env, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(env); i++)
+        if (streq(json_key_str(json_array_get(env, i), "name"), name))
+            return true;
+    return false;
+}
+
+/* What a proxy is told of itself is not somebody else's to say. */
+static void add_variables(json_t *more, json_t *env)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(more, name, value) if (!has_variable(env, name))
+        json_array_append_new(env, json_pack("{s:s,s:O}", "name", name, "value", value));
+}
+
 /* probes: what it asks instead of the kubelet; borrowed. */
 static json_t *proxy_container(const json_t *pod, const char *workload, const json_t *probes,
                                const struct inject_config *config, const struct inject_options *o)
@@ -398,6 +422,7 @@ static json_t *proxy_container(const json_t *pod, const char *workload, const js
     add_metrics(pod, env);
     add_config(config, args, env);
     add_cluster(o, env);
+    add_variables(config->env, env);
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "name", INJECT_PROXY, "image",
                      image_of(pod, o), "restartPolicy", "Always", "args", args, "env", env, "ports",
                      ports, "securityContext", rights, "startupProbe", probe, "readinessProbe",
@@ -492,12 +517,12 @@ int inject_pod(json_t *pod, const char *workload, const struct inject_options *o
     AUTO_JSON json_t *args = json_pack("[s]", "interception");
     AUTO_JSON json_t *probes = NULL;
     AUTO_JSON json_t *changed = NULL; /* the pod is as it was until all is well */
-    struct inject_config config = {.dns_capture = o->dns_capture};
+    AUTO_DONE(inject_config) struct inject_config config = {.dns_capture = o->dns_capture};
     if (!json_is_array(json_object_get(spec, "containers")))
         return err_set(reterr, -EINVAL, "spec.containers", "there is none");
     int r = read_traffic(pod, args, reterr);
     if (r == 0)
-        r = read_config(pod, &config, reterr);
+        r = read_config(pod, o->settings, &config, reterr);
     if (r == 0 && config.dns_capture)
         json_array_append_new(args, json_string("--dns"));
     changed = json_deep_copy(spec);

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "codec/json.h"
+#include "model/inject_config.h"
 
 #define INJECT_LABEL    "sidecar.istio.io/inject"
 #define INJECT_REVISION "istio.io/rev"
@@ -17,6 +18,7 @@ struct inject_options {
     const char *control;    /* "HOST:PORT"; NULL: where it is by itself */
     const char *revision;   /* the control plane's; what carries another one's is not ours */
     const char *cluster_id; /* NULL: as by default; what metrics call the pod's */
+    const struct inject_settings *settings; /* ProxyConfigs that hold for the pod; NULL: none */
     bool dns_capture; /* what pods ask of DNS goes to their proxies, unless they say otherwise */
 };
 

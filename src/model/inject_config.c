@@ -26,6 +26,52 @@ static bool read_metadata(struct object_reader *r, const json_t *j, struct injec
     return ok;
 }
 
+/* Names that whoever reads them would take for something else. */
+static bool is_variable(const char *name)
+{
+    if ((*name >= '0' && *name <= '9') || !*name || str_starts(str_from(name), STR("LD_")))
+        return false;
+    for (; *name; name++)
+        if (!(*name == '_' || (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
+              (*name >= 'a' && *name <= 'z')))
+            return false;
+    return true;
+}
+
+static void lay_variables(struct object_reader *r, const json_t *j, struct inject_config *ret)
+{
+    const char *name;
+    json_t *value;
+    size_t mark = reader_enter(r, "environmentVariables");
+    json_object_foreach((json_t *)(uintptr_t)j, name, value)
+    {
+        const char *text = json_string_value(value);
+        if (!is_variable(name) || !text) {
+            reader_error(r, name, NULL, "is no variable that a proxy may be given");
+        } else if (streq(name, "ISTIO_META_DNS_CAPTURE")) {
+            ret->dns_capture = streq(text, "true");
+        } else {
+            ret->env = ret->env ? ret->env : json_object();
+            json_object_set_new(ret->env, name, json_string(text));
+        }
+    }
+    reader_leave(r, mark);
+}
+
+void inject_config_lay(const json_t *spec, struct object_reader *r, struct inject_config *ret)
+{
+    int64_t workers = ret->workers;
+    if (reader_number(r, spec, "concurrency", 1, INJECT_WORKERS_MAX, &workers))
+        ret->workers = (uint32_t)workers;
+    lay_variables(r, json_object_get(spec, "environmentVariables"), ret);
+}
+
+void inject_config_done(struct inject_config *c)
+{
+    json_decref(c->env);
+    c->env = NULL;
+}
+
 static bool read_one(struct object_reader *r, const json_t *all, const char *name,
                      struct inject_config *ret)
 {

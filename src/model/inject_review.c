@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "codec/base64.h"
+#include "model/proxy_settings.h"
 #include "model/workload.h"
 
 static void add_operation(json_t *patch, const json_t *before, const json_t *after,
@@ -41,9 +42,12 @@ static void put_patch(json_t *response, const json_t *before, const json_t *afte
     json_object_set_new(response, "patch", json_string(buf_cstr(&encoded)));
 }
 
-int inject_review(const json_t *review, const struct inject_options *o, json_t **ret, bool *ret_yes,
+int inject_review(const json_t *review, const struct inject_options *o,
+                  const struct proxy_settings_table *settings, json_t **ret, bool *ret_yes,
                   struct err *reterr)
 {
+    struct inject_options own = *o;
+    struct inject_settings found;
     const json_t *request = json_object_get(review, "request"),
                  *pod = json_object_get(request, "object");
     const char *uid = json_key_str(request, "uid"), *ns = json_key_str(request, "namespace");
@@ -61,7 +65,12 @@ int inject_review(const json_t *review, const struct inject_options *o, json_t *
     AUTO_CHARS char *workload = workload_owner_of(pod);
     struct err err = {0};
     json_t *response = json_object_get(*ret, "response");
-    if (inject_pod(with, workload, o, &err) < 0) {
+    if (settings) {
+        proxy_settings_find(settings, str_from(ns ? ns : ""), json_at(pod, "metadata.labels"),
+                            &found);
+        own.settings = &found;
+    }
+    if (inject_pod(with, workload, &own, &err) < 0) {
         refuse(response, err_text(&err));
         return 0;
     }

@@ -5,7 +5,10 @@
 
 #include "model/inject.h"
 
+struct proxy_settings_table;
+
 /* A new reference. -EINVAL: it is no review (of v1, with a request and a uid). *ret_yes: a proxy
- * was put in. */
-int inject_review(const json_t *review, const struct inject_options *o, json_t **ret, bool *ret_yes,
+ * was put in. settings: NULL: there are none. */
+int inject_review(const json_t *review, const struct inject_options *o,
+                  const struct proxy_settings_table *settings, json_t **ret, bool *ret_yes,
                   struct err *reterr) NODISCARD;

@@ -199,26 +199,32 @@ static void read_checked_body(struct object_reader *r, const json_t *of)
     reader_leave(r, mark);
 }
 
+/* What both kinds have. */
+static void read_ext_authz_common(struct object_reader *r, struct mesh_provider *p)
+{
+    const char *status = text_of(r, p->spec, "statusOnError");
+    uint64_t timeout = 0, number;
+    read_service(r, p);
+    if (status && (str_to_u64(str_from(status), &number) < 0 || number < 200 || number > 599))
+        reader_error(r, "statusOnError", "write a number from 200 to 599", "is no status");
+    (void)reader_duration_ms(r, p->spec, "timeout", 1, &timeout);
+    read_checked_body(r, json_object_get(p->spec, "includeRequestBodyInCheck"));
+    if (json_at_bool(p->spec, "clearRouteCache", false))
+        reader_warn(r, "clearRouteCache", NULL, "has no effect: the route stays");
+}
+
 static void read_ext_authz(struct object_reader *r, struct mesh_provider *p)
 {
     static const char *const names[] = {"includeHeadersInCheck", "includeRequestHeadersInCheck",
                                         "headersToUpstreamOnAllow", "headersToDownstreamOnDeny",
                                         "headersToDownstreamOnAllow"};
-    const char *prefix = text_of(r, p->spec, "pathPrefix"),
-               *status = text_of(r, p->spec, "statusOnError");
-    uint64_t timeout = 0, number;
-    read_service(r, p);
+    const char *prefix = text_of(r, p->spec, "pathPrefix");
+    read_ext_authz_common(r, p);
     if (prefix && *prefix != '/')
         reader_error(r, "pathPrefix", NULL, "does not begin with /");
-    if (status && (str_to_u64(str_from(status), &number) < 0 || number < 200 || number > 599))
-        reader_error(r, "statusOnError", "write a number from 200 to 599", "is no status");
-    (void)reader_duration_ms(r, p->spec, "timeout", 1, &timeout);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         check_names(r, p->spec, names[i]);
     read_added(r, json_object_get(p->spec, "includeAdditionalHeadersInCheck"));
-    read_checked_body(r, json_object_get(p->spec, "includeRequestBodyInCheck"));
-    if (json_at_bool(p->spec, "clearRouteCache", false))
-        reader_warn(r, "clearRouteCache", NULL, "has no effect: the route stays");
 }
 
 static const struct row {
@@ -231,7 +237,7 @@ static const struct row {
     {"envoyFileAccessLog", MESH_PROVIDER_FILE_LOG, read_file_log},
     {"prometheus", MESH_PROVIDER_PROMETHEUS, NULL},
     {"envoyExtAuthzHttp", MESH_PROVIDER_EXT_AUTHZ_HTTP, read_ext_authz},
-    {"envoyExtAuthzGrpc", MESH_PROVIDER_OTHER, NULL},
+    {"envoyExtAuthzGrpc", MESH_PROVIDER_EXT_AUTHZ_GRPC, read_ext_authz_common},
     {"lightstep", MESH_PROVIDER_OTHER, NULL},
     {"datadog", MESH_PROVIDER_OTHER, NULL},
     {"stackdriver", MESH_PROVIDER_OTHER, NULL},

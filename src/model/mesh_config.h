@@ -18,7 +18,14 @@ enum mesh_provider_kind {
     MESH_PROVIDER_FILE_LOG,
     MESH_PROVIDER_PROMETHEUS,
     MESH_PROVIDER_EXT_AUTHZ_HTTP,
+    MESH_PROVIDER_EXT_AUTHZ_GRPC,
 };
+
+/* It may be asked about requests. */
+static inline bool mesh_provider_authorizes(enum mesh_provider_kind k)
+{
+    return k == MESH_PROVIDER_EXT_AUTHZ_HTTP || k == MESH_PROVIDER_EXT_AUTHZ_GRPC;
+}
 
 struct mesh_provider {
     const char *name;

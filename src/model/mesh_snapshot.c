@@ -80,6 +80,8 @@ static bool put_core(struct mesh_snapshot *s, const json_t *object)
         s->owns_join && is(object, "Service") ? service_object_decode(object) : NULL;
     struct slice_object *slice =
         s->owns_join && is(object, "EndpointSlice") ? slice_object_decode(object, &decoding) : NULL;
+    if (is(object, "Service"))
+        service_entries_put_service(s->entries, object);
     if (service)
         service_join_add_service(s->join, &service);
     else if (slice)

@@ -162,6 +162,9 @@ void route_done(struct route *r)
     free(r->affinity.name);
     free(r->affinity.path);
     free(r->affinity.domain);
+    for (uint32_t i = 0; i < 2 * r->affinity.n_attributes; i++)
+        free(r->affinity.attributes[i]);
+    free(r->affinity.attributes);
     free(r->backends);
     free(r->path.text);
     free(r->redirect.scheme);
@@ -299,7 +302,9 @@ static void format_affinity(const struct route *r, struct buf *out)
     buf_addf(out, "%s", secure[c->secure]);
     if (c->same_site)
         buf_addf(out, " samesite %s%s", c->same_site, c->none_by_browser ? " by browser" : "");
-    buf_addf(out, "%s)", c->canary_anew ? " canary anew" : "");
+    for (uint32_t i = 0; i < c->n_attributes; i++)
+        buf_addf(out, " %s=%s", c->attributes[2 * i], c->attributes[2 * i + 1]);
+    buf_addf(out, "%s%s)", c->canary_anew ? " canary anew" : "", c->found_only ? " found" : "");
 }
 
 static void format_retry(const struct route_retry *r, struct buf *out)

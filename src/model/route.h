@@ -174,6 +174,9 @@ struct route_cookie {
     bool endpoint;        /* it names an endpoint; else a place in the ring */
     bool none_by_browser; /* SameSite=None is kept from browsers that take it for Strict */
     bool canary_anew;     /* backends with weights: chosen anew for each request */
+    bool found_only;      /* none is set where there is none */
+    char **attributes;    /* further ones: name, value, name, value... */
+    uint32_t n_attributes;
 };
 
 struct route_cors {

@@ -2,6 +2,7 @@
 #include "model/service_entries.h"
 
 #include "base/vec.h"
+#include "model/service_selectors.h"
 
 struct added {
     struct service_entry *entry;
@@ -14,10 +15,6 @@ struct host {
     unsigned generation; /* of the table, when it last changed */
 };
 
-struct workload_entry {
-    struct istio_object o;
-};
-
 struct service_entries {
     struct service_join *join;
     struct workloads *pods;
@@ -25,6 +22,7 @@ struct service_entries {
     struct map hosts;     /* name -> struct host */
     struct map workloads; /* key of a WorkloadEntry -> struct workload_entry */
     struct map dirty;     /* keys of entries that select something else now */
+    struct service_selectors *services;
     unsigned generation;
 };
 
@@ -67,6 +65,16 @@ static void mark_host(struct service_entries *t, const char *name)
             service_join_mark(t->join, s);
         free(key);
     }
+}
+
+void service_entries_put_service(struct service_entries *t, const json_t *service)
+{
+    service_selectors_put(t->services, service);
+}
+
+void service_entries_remove_service(struct service_entries *t, struct str key)
+{
+    service_selectors_remove(t->services, key);
 }
 
 void service_entries_service_changed(struct service_entries *t, const char *key)
@@ -305,7 +313,7 @@ void service_entries_remove_workload(struct service_entries *t, struct str key)
 bool service_entries_workload_changed(struct service_entries *t, const struct workload *w)
 {
     struct str key;
-    bool any = false;
+    bool any = strstr(w->key, "/.we/") && service_selectors_entry_changed(t->services, w);
     void *p;
     for (size_t at = 0; map_next(&t->entries, &at, &key, &p);) {
         const struct added *a = p;
@@ -325,12 +333,13 @@ void service_entries_workloads_changed(struct service_entries *t)
     for (size_t at = 0; map_next(&t->entries, &at, &key, &p);)
         if (((const struct added *)p)->entry->selector)
             map_put(&t->dirty, key, t);
+    service_selectors_all_changed(t->services);
 }
 
 bool service_entries_settle(struct service_entries *t)
 {
     struct str key;
-    bool any = false;
+    bool any = service_selectors_settle(t->services, &t->workloads);
     for (size_t at = 0; map_next(&t->dirty, &at, &key, NULL);) {
         struct added *a = map_find(&t->entries, key);
         take_slices(t, a);
@@ -428,6 +437,7 @@ struct service_entries *service_entries_new(struct service_join *join, struct wo
     struct service_entries *t = NEW(struct service_entries);
     t->join = join;
     t->pods = pods;
+    t->services = service_selectors_new(join, pods);
     return t;
 }
 
@@ -453,6 +463,7 @@ void service_entries_free(struct service_entries *t)
     }
     for (size_t at = 0; map_next(&t->workloads, &at, NULL, &p);)
         workload_entry_free(p);
+    service_selectors_free(t->services);
     map_done(&t->entries);
     map_done(&t->hosts);
     map_done(&t->workloads);

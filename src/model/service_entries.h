@@ -22,13 +22,17 @@ const struct istio_object *service_entries_put_workload(struct service_entries *
                                                         const json_t *object);
 void service_entries_remove_workload(struct service_entries *t, struct str key);
 /* A pod or a WorkloadEntry has come, changed or gone: told of what it was, and of what it is. True:
- * some entry selects it. */
+ * some entry, or some Service, selects it. */
 bool service_entries_workload_changed(struct service_entries *t, const struct workload *w);
 /* All pods may have changed. */
 void service_entries_workloads_changed(struct service_entries *t);
 /* Endpoints of who selects those. True: something was done. */
 bool service_entries_settle(struct service_entries *t);
 
+/* A Service of our own as the API server tells of it: WorkloadEntries that it selects are its
+ * endpoints. */
+void service_entries_put_service(struct service_entries *t, const json_t *service);
+void service_entries_remove_service(struct service_entries *t, struct str key);
 /* A Service has come or gone: of an entry whose host is its short name ("web.ns") it takes the
  * place. */
 void service_entries_service_changed(struct service_entries *t, const char *key);

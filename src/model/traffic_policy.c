@@ -16,6 +16,7 @@ enum {
     WARMUP_PERCENT = 10,
     BUDGET_PERCENT = 20,
     BUDGET_MIN = 3,
+    COOKIE_ATTRIBUTES_MAX = 32,
 };
 
 /* ---- load balancing ---- */
@@ -28,6 +29,35 @@ static bool is_prime(int64_t n)
     return n > 1;
 }
 
+/* Is it fit to stand in a set-cookie? */
+static bool is_clean(const char *text)
+{
+    return http_is_value(str_from(text)) && !strchr(text, ';');
+}
+
+static void read_attributes(struct object_reader *r, const json_t *list, struct traffic_policy *p)
+{
+    size_t n = json_array_size(list);
+    struct route_cookie *c = &p->cookie;
+    if (n > COOKIE_ATTRIBUTES_MAX) {
+        reader_error(r, "attributes", NULL, "are more than %d", COOKIE_ATTRIBUTES_MAX);
+        return;
+    }
+    c->attributes = xcalloc(2 * n + 1, sizeof(*c->attributes));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *one = json_array_get(list, i);
+        const char *name = json_key_str(one, "name"), *value = json_key_str(one, "value");
+        size_t mark = reader_enter_item(r, "attributes", i);
+        if (str_empty(name) || !http_is_token(str_from(name)) || (value && !is_clean(value))) {
+            reader_error(r, NULL, NULL, "is no attribute of a cookie");
+        } else {
+            c->attributes[2 * c->n_attributes] = xstrdup(name);
+            c->attributes[2 * c->n_attributes++ + 1] = xstrdup(value ? value : "");
+        }
+        reader_leave(r, mark);
+    }
+}
+
 static void read_cookie(struct object_reader *r, const json_t *of, struct traffic_policy *p)
 {
     const char *name = json_key_str(of, "name"), *path = json_key_str(of, "path");
@@ -38,8 +68,8 @@ static void read_cookie(struct object_reader *r, const json_t *of, struct traffi
     else
         p->cookie.name = xstrdup(name);
     p->cookie.path = xstrdup(path ? path : "");
-    if (json_array_size(json_object_get(of, "attributes")))
-        reader_warn(r, "attributes", NULL, "are not done yet: they have no effect");
+    read_attributes(r, json_object_get(of, "attributes"), p);
+    p->cookie.found_only = !json_is_string(json_object_get(of, "ttl")); /* Istio sets none then */
     if (!streq(json_key_str(of, "ttl"), "0"))
         reader_duration_ms(r, of, "ttl", 0, &ttl);
     p->cookie.max_age_s = (uint32_t)((ttl + 999) / 1000);
@@ -154,6 +184,60 @@ bool traffic_policy_is_local(const struct traffic_policy *p)
 
 /* ---- connections ---- */
 
+/* Seconds of what is said as a duration: at least one. */
+static void read_seconds(struct object_reader *r, const json_t *of, const char *name, int64_t *ret)
+{
+    uint64_t ms = 0;
+    if (reader_duration_ms(r, of, name, 1, &ms))
+        *ret = (int64_t)((ms + 999) / 1000);
+}
+
+static void read_keepalive(struct object_reader *r, const json_t *of, struct traffic_policy *p)
+{
+    if (!json_is_object(of))
+        return;
+    size_t mark = reader_enter(r, "tcpKeepalive");
+    p->keepalive = true;
+    reader_number(r, of, "probes", 0, UINT32_MAX, &p->keepalive_probes);
+    read_seconds(r, of, "time", &p->keepalive_idle_s);
+    read_seconds(r, of, "interval", &p->keepalive_interval_s);
+    reader_leave(r, mark);
+}
+
+static void read_pings(struct object_reader *r, const json_t *of, struct traffic_policy *p)
+{
+    uint64_t interval = 0, timeout = 0;
+    if (!json_is_object(of))
+        return;
+    size_t mark = reader_enter(r, "http2KeepAlive");
+    bool known = reader_duration_ms(r, of, "interval", 1, &interval) &&
+                 reader_duration_ms(r, of, "timeout", 1, &timeout);
+    if (known && !interval)
+        reader_error(r, "interval", "say how often", "is missing: nothing is asked");
+    else if (known && !timeout)
+        reader_error(r, "timeout", "say how long is waited for an answer",
+                     "is missing: nothing is asked");
+    else if (known) {
+        p->ping_interval_ms = interval;
+        p->ping_timeout_ms = timeout;
+    }
+    reader_leave(r, mark);
+}
+
+static void read_proxy(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
+{
+    const json_t *of = json_object_get(policy, "proxyProtocol");
+    const char *version = json_key_str(of, "version");
+    if (!json_is_object(of))
+        return;
+    size_t mark = reader_enter(r, "proxyProtocol");
+    p->proxy_version = streq(version, "V2") ? 2 : 1;
+    if (version && !streq(version, "V1") && !streq(version, "V2"))
+        reader_error(r, "version", "use V1 or V2", "\"%.40s\" is none: it is taken to be V1",
+                     version);
+    reader_leave(r, mark);
+}
+
 static void read_tcp(struct object_reader *r, const json_t *of, struct traffic_policy *p)
 {
     uint64_t connect = CONNECT_TIMEOUT_MS, connection = 0, idle = UINT64_MAX;
@@ -164,8 +248,7 @@ static void read_tcp(struct object_reader *r, const json_t *of, struct traffic_p
         reader_duration_ms(r, of, "idleTimeout", 0, &idle);
     else
         idle = 0;
-    if (json_object_get(of, "tcpKeepalive"))
-        reader_warn(r, "tcpKeepalive", NULL, "is not done yet: it has no effect");
+    read_keepalive(r, json_object_get(of, "tcpKeepalive"), p);
     p->connect_timeout_ms = (uint32_t)connect;
     p->connection_ms = connection ? (int64_t)connection : -1;
     p->tcp_idle_ms = idle == UINT64_MAX ? -1 : (int64_t)idle;
@@ -187,8 +270,7 @@ static void read_http(struct object_reader *r, const json_t *of, struct traffic_
     if (p->upgrade_to_http2 && p->as_client_speaks)
         reader_error(r, "useClientProtocol", "say one of the two",
                      "stands beside h2UpgradePolicy UPGRADE");
-    if (json_object_get(of, "http2KeepAlive"))
-        reader_warn(r, "http2KeepAlive", NULL, "is not done yet: it has no effect");
+    read_pings(r, json_object_get(of, "http2KeepAlive"), p);
 }
 
 static void read_pool(struct object_reader *r, const json_t *policy, struct traffic_policy *p)
@@ -336,7 +418,6 @@ static void read_budget(struct object_reader *r, const json_t *policy, struct tr
 
 void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffic_policy *ret)
 {
-    static const char *const later[] = {"tunnel", "proxyProtocol"};
     *ret = (struct traffic_policy){.ring_size = RING_SIZE,
                                    .table_size = TABLE_SIZE,
                                    .warmup_min_percent = WARMUP_PERCENT,
@@ -356,9 +437,9 @@ void traffic_policy_read(struct object_reader *r, const json_t *j, struct traffi
     read_outliers(r, j, ret);
     read_budget(r, j, ret);
     read_tls(r, j, ret);
-    for (size_t i = 0; i < ARRAY_LEN(later); i++)
-        if (json_object_get(j, later[i]))
-            reader_warn(r, later[i], NULL, "is not done yet: it has no effect");
+    read_proxy(r, j, ret);
+    if (json_object_get(j, "tunnel"))
+        reader_warn(r, "tunnel", NULL, "is not done yet: it has no effect");
 }
 
 void traffic_policy_done(struct traffic_policy *p)
@@ -376,6 +457,9 @@ void traffic_policy_done(struct traffic_policy *p)
     free(p->key.name);
     free(p->cookie.name);
     free(p->cookie.path);
+    for (uint32_t i = 0; i < 2 * p->cookie.n_attributes; i++)
+        free(p->cookie.attributes[i]);
+    free(p->cookie.attributes);
 }
 
 void traffic_policy_hash(const struct traffic_policy *p, struct route *r)
@@ -389,6 +473,12 @@ void traffic_policy_hash(const struct traffic_policy *p, struct route *r)
         r->affinity.max_age_s = p->cookie.max_age_s;
         r->affinity.secure = ROUTE_SECURE_NEVER;
         r->affinity.canary_anew = true; /* weights count for each request */
+        r->affinity.found_only = p->cookie.found_only;
+        r->affinity.n_attributes = p->cookie.n_attributes;
+        r->affinity.attributes =
+            xcalloc(2 * p->cookie.n_attributes + 1, sizeof(*r->affinity.attributes));
+        for (uint32_t i = 0; i < 2 * p->cookie.n_attributes; i++)
+            r->affinity.attributes[i] = xstrdup(p->cookie.attributes[i]);
         return;
     }
     r->keys = xcalloc(1, sizeof(*r->keys));

@@ -61,6 +61,10 @@ struct traffic_policy {
     uint32_t connect_timeout_ms;
     int64_t connection_ms, tcp_idle_ms, http_idle_ms; /* -1: not said */
     bool upgrade_to_http2, as_client_speaks;
+    bool keepalive; /* of TCP, by these; 0: as the system has it */
+    int64_t keepalive_idle_s, keepalive_interval_s, keepalive_probes;
+    uint64_t ping_interval_ms, ping_timeout_ms; /* of HTTP/2; 0: none */
+    unsigned proxy_version;                     /* of the PROXY protocol; 0: none */
     struct traffic_outliers outliers;
     struct traffic_tls tls;
     struct locality_setting locality;

@@ -432,16 +432,25 @@ static void no_close(struct conn *c, int code, const char *text, void *user)
 
 const struct conn_ops conn_no_ops = {.on_data = no_data, .on_close = no_close};
 
-static void set_options(int fd)
+static void set_one(int fd, int name, uint32_t value)
 {
-    int on = 1, idle_s = 20, interval_s = 5, probes = 4;
+    int v = (int)MIN(value, (uint32_t)INT16_MAX);
+    if (v)
+        (void)setsockopt(fd, IPPROTO_TCP, name, &v, sizeof(v));
+}
+
+static void set_options(int fd, const struct conn_keepalive *k)
+{
+    /* A peer that vanishes without a word (a killed namespace) is noticed within about 40 s. */
+    static const struct conn_keepalive usual = {20, 5, 4};
+    int on = 1;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
         return; /* a Unix socket */
-    /* A peer that vanishes without a word (a killed namespace) is noticed within about 40 s. */
+    k = k ? k : &usual;
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    set_one(fd, TCP_KEEPIDLE, k->idle_s);
+    set_one(fd, TCP_KEEPINTVL, k->interval_s);
+    set_one(fd, TCP_KEEPCNT, MIN(k->probes, (uint32_t)INT8_MAX)); /* what the kernel takes */
 }
 
 static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *o,
@@ -460,7 +469,7 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
     loop_call_init(&c->pump, conn_pump, c);
     if (fd < 0)
         return c;
-    set_options(fd);
+    set_options(fd, o->keepalive);
     if (o->tls) {
         struct conn_tls *t = NEW(struct conn_tls);
         t->context = tls_context_ref(o->tls);
@@ -471,6 +480,8 @@ static struct conn *conn_new(struct loop *l, int fd, const struct conn_options *
         else
             conn_fail(c, -ENOMEM, "TLS: no memory for a session");
     }
+    if (o->preface.n)
+        chain_add(c->tls ? &c->tls->out : &c->out, o->preface);
     return c;
 }
 

@@ -26,10 +26,18 @@ struct conn_ops {
 /* Of a connection whose owner takes it over at once (conn_set_ops). */
 extern const struct conn_ops conn_no_ops;
 
+/* How a peer that vanishes without a word is noticed; 0: as the system has it. */
+struct conn_keepalive {
+    uint32_t idle_s, interval_s, probes;
+};
+
 struct conn_options {
     struct tls_context *tls; /* NULL = plain; the conn takes its own reference */
     const struct tls_session_options *tls_options; /* NULL = none; used by the call only */
-    size_t in_bytes_max;   /* reading pauses when conn_in holds this much; 0 = 256 KiB */
+    size_t in_bytes_max; /* reading pauses when conn_in holds this much; 0 = 256 KiB */
+    const struct conn_keepalive *keepalive; /* NULL: within 40 s */
+    /* What goes out before all else, before TLS, too: the PROXY protocol. Copied. */
+    struct str preface;
     const struct ip *from; /* whence to connect, if it is of the family; NULL: as the route says */
 };
 

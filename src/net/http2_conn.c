@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/rand.h"
 #include "net/http2_conn_priv.h"
 
 enum {
@@ -198,6 +199,21 @@ static void on_goaway(void *user, int32_t last_id, uint32_t code)
     h->going = true;
 }
 
+static void ping_later(struct http2_conn *h)
+{
+    const struct http_conn_config *c = h->base.config;
+    uint64_t spread = c->ping_interval_ms * c->ping_jitter_percent / 100;
+    h->pinged = false;
+    loop_timer_start(h->ping, c->ping_interval_ms + (spread ? rand_u64() % (spread + 1) : 0));
+}
+
+static void on_pong(void *user)
+{
+    struct http2_conn *h = user;
+    if (h->pinged && !h->dead)
+        ping_later(h);
+}
+
 static const struct http2_ops codec_ops = {
     .on_begin = on_begin,
     .on_head = on_head,
@@ -207,6 +223,7 @@ static const struct http2_ops codec_ops = {
     .on_closed = on_closed,
     .on_writable = on_writable,
     .on_goaway = on_goaway,
+    .on_pong = on_pong,
 };
 
 /* ---- ends ---- */
@@ -242,6 +259,7 @@ static void tell_closed(struct http2_conn *h)
     }
     http2_free(h->h);
     loop_timer_free(h->timer);
+    loop_timer_free(h->ping);
     free(h->text);
     free(h);
 }
@@ -354,6 +372,30 @@ static void on_timer(void *user)
     http2_conn_wake(h);
 }
 
+/* ---- is the peer there? ---- */
+
+static void on_ping(void *user)
+{
+    struct http2_conn *h = user;
+    if (h->dead || h->lingering)
+        return;
+    if (h->pinged || http2_ping(h->h) < 0) {
+        http2_conn_die(h, HTTP_END_CLOSED, -ETIMEDOUT, "the peer does not answer: keepalive");
+    } else {
+        h->pinged = true;
+        loop_timer_start(h->ping, h->base.config->ping_timeout_ms);
+    }
+    http2_conn_wake(h);
+}
+
+static void begin_pings(struct http2_conn *h)
+{
+    if (!h->base.config->ping_interval_ms)
+        return;
+    h->ping = loop_timer_new(h->loop, on_ping, h);
+    ping_later(h);
+}
+
 /* ---- the end of a turn ---- */
 
 static void tell_held(struct http2_conn *h, struct http2_stream_state *r)
@@ -444,6 +486,8 @@ static void on_conn_data(struct conn *c, void *user)
             http2_conn_die(h, h->end, h->code, h->text ? h->text : "");
         return;
     }
+    if (h->pinged) /* whatever it says: it is there, and its answer stands behind that */
+        loop_timer_start(h->ping, h->base.config->ping_timeout_ms);
     /* An error shows in settle(), which sends what there is to say about it. */
     IGNORE_RESULT(http2_receive(h->h, conn_in(c), loop_now_ms(h->loop)));
     if (!h->dead && conn_eof(c) && !http2_reason(h->h)) {
@@ -466,6 +510,8 @@ static void on_conn_open(struct conn *c, void *user)
 {
     struct http2_conn *h = user;
     (void)c;
+    if (!h->opened)
+        begin_pings(h);
     h->opened = true;
     h->free_told = streams_free(&h->base);
     http2_conn_wake(h);
@@ -587,8 +633,10 @@ struct http_conn *http2_conn_init(struct http2_conn *h, struct conn *c, bool cli
     set_limits(h);
     h->h = http2_new(client ? HTTP2_CLIENT : HTTP2_SERVER, &h->limits, &codec_ops, h);
     ASSERT(h->h); /* of a fixed size */
-    if (h->opened)
+    if (h->opened) {
+        begin_pings(h);
         h->free_told = streams_free(&h->base);
+    }
     conn_set_in_bytes_max(c, IN_MAX);
     conn_set_ops(c, &conn_ops, h);
     http2_conn_wake(h);

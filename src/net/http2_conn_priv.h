@@ -45,6 +45,7 @@ struct http2_conn {
     struct http2 *h;
     struct http2_limits limits;
     struct loop_timer *timer;
+    struct loop_timer *ping; /* NULL: the peer is not asked */
     struct loop_call settle;
     struct list_node open; /* struct http2_stream_state */
     struct list_node due;
@@ -57,6 +58,7 @@ struct http2_conn {
     uint64_t requests;
     uint8_t clock;
     bool opened;
+    bool pinged;  /* and has not been answered */
     bool touched; /* there was a stream since the clock was set */
     bool draining;
     bool going;     /* the peer takes no more */

@@ -97,12 +97,16 @@ struct http_conn_ops {
 };
 
 struct http_conn_config {
-    size_t head_bytes_max;            /* 0 = 60 KiB */
-    size_t fields_max;                /* 0 = 100 */
-    uint64_t head_timeout_ms;         /* from a head's first byte; 0 = 10 s */
-    uint64_t idle_timeout_ms;         /* no stream; 0 = 90 s */
-    uint64_t first_timeout_ms;        /* server: until the first head; 0 = as idle */
-    uint64_t requests_max;            /* on one connection; 0 = no limit */
+    size_t head_bytes_max;     /* 0 = 60 KiB */
+    size_t fields_max;         /* 0 = 100 */
+    uint64_t head_timeout_ms;  /* from a head's first byte; 0 = 10 s */
+    uint64_t idle_timeout_ms;  /* no stream; 0 = 90 s */
+    uint64_t first_timeout_ms; /* server: until the first head; 0 = as idle */
+    uint64_t requests_max;     /* on one connection; 0 = no limit */
+    /* HTTP/2: so often the peer is asked whether it is there; 0 = never. Some percent more by
+     * chance. Nothing heard for so long after that: the connection ends. */
+    uint64_t ping_interval_ms, ping_timeout_ms;
+    uint32_t ping_jitter_percent;
     const struct http2_limits *http2; /* of HTTP/2 alone, but for those of heads; NULL = defaults */
 };
 

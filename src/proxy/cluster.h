@@ -50,6 +50,9 @@ struct cluster {
     struct http_protocol http; /* to its endpoints */
     struct upstream_tls *tls;  /* how its endpoints are spoken to; NULL: plain */
     struct socket_matches *matches; /* before that, by their labels; NULL: none */
+    uint8_t proxy_version;          /* of the PROXY protocol that its endpoints are spoken to by */
+    bool keeps_alive;               /* in its own way: */
+    struct conn_keepalive keepalive;
     struct lb_config lb;
     struct breakers breakers;
     uint32_t host_connections_max;  /* to one endpoint, of all workers; 0: no limit */

@@ -181,6 +181,41 @@ static int compile_bind(struct making *c, const pb_cluster *m)
     return r;
 }
 
+static void compile_keepalive(struct making *c,
+                              const Envoy__Config__Cluster__V3__UpstreamConnectionOptions *m)
+{
+    const Envoy__Config__Core__V3__TcpKeepalive *k = m ? m->tcp_keepalive : NULL;
+    if (!k)
+        return;
+    c->cluster->keeps_alive = true;
+    c->cluster->keepalive = (struct conn_keepalive){
+        .idle_s = k->keepalive_time ? k->keepalive_time->value : 0,
+        .interval_s = k->keepalive_interval ? k->keepalive_interval->value : 0,
+        .probes = k->keepalive_probes ? k->keepalive_probes->value : 0};
+}
+
+static int compile_sockets(struct compile *compile, const pb_cluster *m, struct making *c)
+{
+    struct cluster *cluster = c->cluster;
+    if (m->transport_socket) {
+        size_t mark = pb_path_field(c->path, "transport_socket");
+        int r = upstream_tls_compile(compile, m->transport_socket, &cluster->tls,
+                                     &cluster->proxy_version);
+        if (r < 0)
+            return r;
+        pb_path_back(c->path, mark);
+    }
+    int r = socket_matches_compile(compile, m, &cluster->matches);
+    if (r < 0 || !cluster->matches)
+        return r;
+    int version = socket_matches_proxy(cluster->matches);
+    if (version < 0 || (m->transport_socket && version != cluster->proxy_version))
+        return FAIL(c, "transport_socket_matches: the PROXY protocol goes before all of them, and "
+                       "before transport_socket, in one version, or before none");
+    cluster->proxy_version = (uint8_t)version;
+    return 0;
+}
+
 int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster **ret)
 {
     struct pb_path *path = &compile->path;
@@ -210,21 +245,16 @@ int cluster_compile(struct compile *compile, const pb_cluster *m, struct cluster
         r = compile_health(&c, m);
     if (r == 0)
         r = compile_endpoints(&c, m); /* by the policy that is known by now */
-    if (r == 0 && m->transport_socket) {
-        size_t mark = pb_path_field(path, "transport_socket");
-        r = upstream_tls_compile(compile, m->transport_socket, &c.cluster->tls);
-        if (r == 0)
-            pb_path_back(path, mark);
-    }
     if (r == 0)
-        r = socket_matches_compile(compile, m, &c.cluster->matches);
+        r = compile_sockets(compile, m, &c);
+    compile_keepalive(&c, m->upstream_connection_options);
     c.cluster->asks_for_client = c.cluster->original || c.cluster->http.as_client;
     if (r == 0 && !c.cluster->http.version && !(c.cluster->tls && c.cluster->tls->has_alpn))
         r = FAIL(&c, "auto_config: needs a TLS transport_socket with alpn_protocols");
-    if (r == 0 && (c.cluster->tls || c.cluster->matches) && c.cluster->health &&
-        c.cluster->health->kind == HEALTH_HTTP)
-        r = FAIL(&c,
-                 "health_checks: http_health_check of a cluster with TLS is not implemented yet");
+    if (r == 0 && (c.cluster->tls || c.cluster->matches || c.cluster->proxy_version) &&
+        c.cluster->health && c.cluster->health->kind == HEALTH_HTTP)
+        r = FAIL(&c, "health_checks: http_health_check of a cluster with TLS, or with the PROXY "
+                     "protocol, is not implemented yet");
     if (r < 0) {
         cluster_unref(c.cluster);
         return r;

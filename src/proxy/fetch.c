@@ -59,6 +59,13 @@ static void on_data(struct http_stream *s, struct chain *data, bool end, void *u
         chain_move_all(&f->got, data);
 }
 
+static void on_trailers(struct http_stream *s, struct http_head *trailers, void *user)
+{
+    struct fetch *f = user;
+    (void)s;
+    f->trailers = trailers;
+}
+
 static void on_over(struct http_stream *s, enum http_end end, int code, const char *text,
                     void *user)
 {
@@ -90,6 +97,7 @@ static void on_over(struct http_stream *s, enum http_end end, int code, const ch
 static const struct http_stream_ops ops = {
     .on_head = on_head,
     .on_data = on_data,
+    .on_trailers = on_trailers,
     .on_over = on_over,
 };
 

@@ -23,7 +23,8 @@ struct fetch {
     struct upstream_wait wait;
     struct http_stream *stream; /* NULL: not yet, or no more */
     struct loop_timer *timer;
-    struct http_head *answer; /* the stream's */
+    struct http_head *answer;   /* the stream's */
+    struct http_head *trailers; /* the same; NULL: none */
     struct chain got;
     bool reused; /* its stream is on a connection that has carried others */
 };

@@ -69,7 +69,8 @@ struct filter_question {
     const char *cluster;
     uint64_t timeout_ms; /* 0: none */
     struct http_head head;
-    bool with_body; /* what was collected of the request's goes with it */
+    bool with_body;        /* what was collected of the request's goes with it */
+    struct chain *message; /* in place of that: taken by ask(); NULL: none */
     /* Its answer, whole; NULL: none came. Both are gone when it returns; never called from inside
      * ask(). */
     void (*on_answer)(struct filter_call *c, const struct http_head *answer, struct str body);
@@ -86,16 +87,19 @@ struct filter_call {
     struct loop *loop;
     /* Who asks, behind proxies that are believed. Negative: not known. */
     int (*client)(const struct filter_call *c, struct ip *ret);
-    format_value_fn *value;       /* of operators of formats */
-    void *request;                /* its user */
-    json_t **metadata;            /* what filters say to those behind them: an object each, by the
-                                     filter's name; NULL: nothing yet */
-    struct answer_cache *answers; /* that filters have been given; the worker's */
-    const char *cluster;          /* that the route names; NULL: none */
-    struct stats_cell *stats;     /* the worker's of the connection manager */
-    unsigned worker;              /* its index */
-    uint64_t collect_max;         /* bytes of body that FILTER_COLLECT takes */
-    uint64_t body_max;            /* set: a body that turns out larger is refused; 0: no limit */
+    format_value_fn *value;   /* of operators of formats */
+    void *request;            /* its user */
+    json_t **metadata;        /* what filters say to those behind them: an object each, by the
+                                 filter's name; NULL: nothing yet */
+    const struct chain *body; /* what was collected of the request's */
+    const struct http_head *trailers; /* of the answer to its question, which on_answer() is told
+                                         of; NULL: none */
+    struct answer_cache *answers;     /* that filters have been given; the worker's */
+    const char *cluster;              /* that the route names; NULL: none */
+    struct stats_cell *stats;         /* the worker's of the connection manager */
+    unsigned worker;                  /* its index */
+    uint64_t collect_max;             /* bytes of body that FILTER_COLLECT takes */
+    uint64_t body_max; /* set: a body that turns out larger is refused; 0: no limit */
     struct filter_answer answer;
     bool delayed;  /* the log is to say so */
     bool unlogged; /* no log is to tell of it */

@@ -7,12 +7,10 @@
 
 #include "base/rand.h"
 #include "proxy/duration.h"
+#include "proxy/ext_authz_priv.h"
 #include "proxy/filter_field.h"
 #include "proxy/filter_table.h"
-#include "proxy/fraction.h"
-#include "proxy/header_ops.h"
 #include "proxy/metadata_match.h"
-#include "proxy/string_match.h"
 
 typedef Envoy__Extensions__Filters__Http__ExtAuthz__V3__ExtAuthz pb_authz;
 typedef Envoy__Extensions__Filters__Http__ExtAuthz__V3__ExtAuthzPerRoute pb_route;
@@ -20,42 +18,9 @@ typedef Envoy__Extensions__Filters__Http__ExtAuthz__V3__HttpService pb_service;
 typedef Envoy__Extensions__Filters__Http__ExtAuthz__V3__BufferSettings pb_buffer;
 typedef Envoy__Type__Matcher__V3__ListStringMatcher pb_names;
 
-struct names {
-    struct string_match *v; /* of lower-case names */
-    size_t n;
-};
-
-struct body_rule {
-    bool wanted;
-    uint64_t max;
-};
-
-struct authz {
-    struct str cluster; /* ends in NUL */
-    uint64_t timeout_ms;
-    struct str prefix, instead; /* of the path; empty: none */
-    struct header_name *add;
-    struct str *add_values;
-    size_t n_add;
-    struct names allowed, forbidden;        /* of the request, to be told */
-    struct names upstream, upstream_append; /* of the answer, for the endpoint */
-    struct names client, client_on_success; /* of the answer, for the client */
-    struct body_rule body;
-    struct fraction enabled;
-    struct metadata_match *only; /* what filters before it must have said; NULL: nothing */
-    bool deny_at_disable, failure_allows, failure_tells;
-    uint16_t status_on_error;
-};
-
 struct authz_route {
     bool disabled, says_body;
     struct body_rule body;
-};
-
-struct authz_state {
-    struct filter_fetch *asked;
-    struct http_header *told; /* for the client, beside the endpoint's answer */
-    size_t n_told;
 };
 
 /* ---- configuration ---- */
@@ -90,7 +55,7 @@ static int compile_body(struct filter_compile *c, const pb_buffer *m, struct bod
     if (!m->max_request_bytes)
         return pb_path_fail(c->path, c->err, -EINVAL,
                             "with_request_body.max_request_bytes must be greater than 0");
-    *ret = (struct body_rule){true, m->max_request_bytes};
+    *ret = (struct body_rule){true, m->pack_as_bytes, m->max_request_bytes};
     return 0;
 }
 
@@ -158,9 +123,11 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
     struct authz *z = *ret = arena_alloc(c->a, sizeof(*z));
     if (!z)
         return -ENOMEM;
-    if (m->services_case !=
-        ENVOY__EXTENSIONS__FILTERS__HTTP__EXT_AUTHZ__V3__EXT_AUTHZ__SERVICES_HTTP_SERVICE)
-        return pb_path_fail(c->path, c->err, -EINVAL, "http_service must be set");
+    z->grpc = m->services_case ==
+              ENVOY__EXTENSIONS__FILTERS__HTTP__EXT_AUTHZ__V3__EXT_AUTHZ__SERVICES_GRPC_SERVICE;
+    if (m->services_case ==
+        ENVOY__EXTENSIONS__FILTERS__HTTP__EXT_AUTHZ__V3__EXT_AUTHZ__SERVICES__NOT_SET)
+        return pb_path_fail(c->path, c->err, -EINVAL, "http_service or grpc_service must be set");
     z->enabled = fraction_of_runtime(m->filter_enabled);
     z->deny_at_disable = m->deny_at_disable && m->deny_at_disable->default_value &&
                          m->deny_at_disable->default_value->value;
@@ -181,9 +148,10 @@ static int compile(struct filter_compile *c, const ProtobufCMessage *message, vo
         if (r == 0)
             pb_path_back(c->path, at);
     }
-    size_t mark = pb_path_field(c->path, "http_service");
+    size_t mark = pb_path_field(c->path, z->grpc ? "grpc_service" : "http_service");
     if (r == 0)
-        r = compile_service(c, m->http_service, z);
+        r = z->grpc ? ext_authz_compile_grpc(c, m->grpc_service, z)
+                    : compile_service(c, m->http_service, z);
     if (r == 0)
         pb_path_back(c->path, mark);
     return r;
@@ -215,10 +183,7 @@ static int compile_route(struct filter_compile *c, const ProtobufCMessage *messa
 
 static bool is_among(const struct names *names, const struct http_field *f)
 {
-    for (size_t i = 0; i < names->n; i++)
-        if (string_matches(&names->v[i], str_of(f->name, f->name_n)))
-            return true;
-    return false;
+    return ext_authz_is_among(names, str_of(f->name, f->name_n));
 }
 
 static bool add(struct http_head *h, struct arena *a, const struct http_field *f)
@@ -269,24 +234,6 @@ static bool make_question(const struct filter_call *c, const struct authz *z,
 }
 
 /* ---- the answer ---- */
-
-static enum filter_result on_error(struct filter_call *c)
-{
-    const struct authz *z = c->config;
-    stats_inc(c->stats, HTTP_STAT_AUTHZ_ERROR);
-    if (z->failure_allows)
-        stats_inc(c->stats, HTTP_STAT_AUTHZ_FAILURE_ALLOWED);
-    if (!z->failure_allows) {
-        c->answer.reason = REASON_AUTHZ_ERROR;
-        c->answer.status = z->status_on_error;
-        return FILTER_ANSWERED;
-    }
-    static const struct str name = STR("x-envoy-auth-failure-mode-allowed");
-    if (z->failure_tells)
-        IGNORE_RESULT(head_add(c->head, http_stream_arena(c->down),
-                               (struct header_name){HTTP_NAME_OTHER, name}, STR("true")));
-    return FILTER_CONTINUE;
-}
 
 static bool always_goes(uint16_t id)
 {
@@ -343,7 +290,7 @@ static enum filter_result allow(struct filter_call *c, const struct http_head *a
     }
     /* An endpoint that is to be told who asks must not be asked without. */
     if (!ok)
-        return on_error(c);
+        return ext_authz_on_error(c);
     stats_inc(c->stats, HTTP_STAT_AUTHZ_OK);
     return FILTER_CONTINUE;
 }
@@ -354,7 +301,7 @@ static void on_answer_of_server(struct filter_call *c, const struct http_head *a
     struct authz_state *s = c->state;
     s->asked = NULL;
     if (!answer || answer->status >= 500)
-        c->go_on(c, on_error(c));
+        c->go_on(c, ext_authz_on_error(c));
     else if (answer->status == 200)
         c->go_on(c, allow(c, answer));
     else
@@ -363,21 +310,33 @@ static void on_answer_of_server(struct filter_call *c, const struct http_head *a
 
 /* ---- requests ---- */
 
+static const struct body_rule *body_of(const struct filter_call *c)
+{
+    const struct authz *z = c->config;
+    const struct authz_route *route = c->route;
+    return route && route->says_body ? &route->body : &z->body;
+}
+
 static enum filter_result ask(struct filter_call *c, bool with_body)
 {
     const struct authz *z = c->config;
     struct authz_state *s = c->state;
+    AUTO_DONE(chain) struct chain message = {0};
     struct filter_question q = {.with_body = with_body, .on_answer = on_answer_of_server};
-    bool can = !str_is(c->head->method, "CONNECT") && make_question(c, z, &q);
+    if (z->grpc)
+        q.message = &message;
+    bool can = !str_is(c->head->method, "CONNECT") &&
+               (z->grpc ? ext_authz_make_check(c, z, with_body ? body_of(c) : NULL, &q)
+                        : make_question(c, z, &q));
     s->asked = can ? c->ask(c, &q) : NULL;
-    return s->asked ? FILTER_WAIT : on_error(c);
+    return s->asked ? FILTER_WAIT : ext_authz_on_error(c);
 }
 
 static enum filter_result on_request(struct filter_call *c)
 {
     const struct authz *z = c->config;
     const struct authz_route *route = c->route;
-    const struct body_rule *body = route && route->says_body ? &route->body : &z->body;
+    const struct body_rule *body = body_of(c);
     if (route && route->disabled)
         return FILTER_CONTINUE;
     if (!fraction_hits(z->enabled, rand_u64(), true) ||
@@ -402,6 +361,7 @@ static enum filter_result on_body(struct filter_call *c)
 static void on_answer(struct filter_call *c, struct http_head *answer)
 {
     const struct authz_state *s = c->state;
+    ext_authz_change_answer(c, answer);
     for (size_t i = 0; i < s->n_told; i++) {
         struct header_name name = {(uint16_t)http_name_find(s->told[i].name), s->told[i].name};
         for (struct http_field *f; (f = head_find(answer, name));)

@@ -142,6 +142,7 @@ static void prefer(struct filter_call *c, uint64_t id)
 static void fill(struct filter_call *c, struct request *r, struct filter_run *f)
 {
     c->metadata = &f->metadata;
+    c->body = &f->body;
     c->down = r->down;
     c->head = http_stream_head(r->down);
     c->loop = worker_loop(r->worker);

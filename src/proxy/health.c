@@ -9,6 +9,7 @@
 #include "net/http_client.h"
 #include "proxy/cluster_stats.h"
 #include "proxy/outlier.h"
+#include "proxy/upstream.h"
 
 struct health {
     struct loop *loop;
@@ -165,7 +166,11 @@ static void begin_tcp(struct health_check *k)
                                         .on_close = on_tcp_close};
     const struct upstream_tls *tls = cluster_tls(k->health->cluster, k->endpoint);
     struct tls_session_options names = {0};
+    char head[PROXY_PROTOCOL_WRITTEN_MAX];
+    const struct cluster *cluster = k->health->cluster;
     struct conn_options o = {.in_bytes_max = HEALTH_ANSWER_BYTES};
+    o.preface = str_of(head, upstream_proxy_head(cluster, NULL, head));
+    o.keepalive = cluster->keeps_alive ? &cluster->keepalive : NULL;
     static const struct sockaddr_storage nowhere;
     struct sockaddr_storage to;
     socklen_t n = ip_to_sockaddr(&k->ip, k->port, &to);

@@ -120,9 +120,13 @@ static int compile_protocol(struct compile *c, const pb_hcm *m, struct http_conf
         p->conn.head_bytes_max = (size_t)m->max_request_headers_kb->value * 1024;
         p->http2.head_bytes_max = m->max_request_headers_kb->value * 1024;
     }
-    http_protocol_read_http2(m->http2_protocol_options, p);
-    size_t mark = pb_path_field(&c->path, "common_http_protocol_options");
-    int r = http_protocol_read_common(m->common_http_protocol_options, &c->path, p, c->err);
+    size_t mark = pb_path_field(&c->path, "http2_protocol_options");
+    int r = http_protocol_read_http2(m->http2_protocol_options, &c->path, p, c->err);
+    if (r < 0)
+        return r;
+    pb_path_back(&c->path, mark);
+    pb_path_field(&c->path, "common_http_protocol_options");
+    r = http_protocol_read_common(m->common_http_protocol_options, &c->path, p, c->err);
     pb_path_back(&c->path, mark);
     h->has_limits = h->request_timeout_ms || p->stream_max_ms;
     return r;

@@ -8,11 +8,32 @@ static void add(struct buf *b, struct str part)
     buf_add_char(b, ';');
 }
 
-bool peer_node_read(const Envoy__Config__Core__V3__Node *n, struct ip *ret_ip, struct buf *ret_text)
+/* "NAME.NAMESPACE" as it stands in node.cluster. */
+static void add_gateway(const Envoy__Config__Core__V3__Node *n, struct buf *b)
+{
+    struct str ns, name = str_cut(str_from(n->cluster ? n->cluster : ""), '.', &ns);
+    ns = str_cut(ns, '.', &(struct str){NULL, 0});
+    add(b, name);
+    add(b, ns);
+    add(b, name);
+    add(b, STR("latest"));
+    add(b, metadata_text(n->metadata, "CLUSTER_ID"));
+    add(b, name);
+    buf_add_cstr(b, "latest");
+}
+
+bool peer_node_read(const Envoy__Config__Core__V3__Node *n, struct ip *ret_ip, struct buf *ret_text,
+                    bool *ret_sidecar)
 {
     struct str rest, kind = str_cut(str_from(n && n->id ? n->id : ""), '~', &rest);
-    if (!str_is(kind, "sidecar") || ip_parse(str_cut(rest, '~', &rest), ret_ip) < 0)
+    *ret_sidecar = str_is(kind, "sidecar");
+    if ((!*ret_sidecar && !str_is(kind, "router")) ||
+        ip_parse(str_cut(rest, '~', &rest), ret_ip) < 0)
         return false;
+    if (!*ret_sidecar && !metadata_text(n->metadata, "WORKLOAD_NAME").n) {
+        add_gateway(n, ret_text);
+        return true;
+    }
     const Google__Protobuf__Struct *m = n->metadata;
     const Google__Protobuf__Value *v = metadata_value(m, "LABELS");
     const Google__Protobuf__Struct *labels =

@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 
-/* Of a sidecar alone: its address, and its workload's text (peer.h) as far as it is said. */
-bool peer_node_read(const Envoy__Config__Core__V3__Node *n, struct ip *ret_ip,
-                    struct buf *ret_text);
+/* Of a sidecar or a gateway ("router"): its address, and its workload's text (peer.h) as far as it
+ * is said; of a gateway without metadata its cluster is its name. *ret_sidecar: which of them. */
+bool peer_node_read(const Envoy__Config__Core__V3__Node *n, struct ip *ret_ip, struct buf *ret_text,
+                    bool *ret_sidecar);

@@ -39,11 +39,27 @@ int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions
     return 0;
 }
 
-void http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOptions *m,
-                              struct http_protocol *p)
+static int read_pings(const Envoy__Config__Core__V3__KeepaliveSettings *m, struct pb_path *path,
+                      struct http_protocol *p, struct err *reterr)
+{
+    enum { JITTER_PERCENT = 15 };
+    p->conn.ping_interval_ms = duration_ms(m->interval, 0);
+    p->conn.ping_timeout_ms = duration_ms(m->timeout, 0);
+    p->conn.ping_jitter_percent = JITTER_PERCENT;
+    if (m->interval_jitter)
+        p->conn.ping_jitter_percent =
+            m->interval_jitter->value > 0 ? (uint32_t)MIN(m->interval_jitter->value, 100.0) : 0;
+    if (!p->conn.ping_timeout_ms)
+        return pb_path_fail(path, reterr, -EINVAL,
+                            "connection_keepalive.timeout must be at least 1 ms");
+    return 0;
+}
+
+int http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOptions *m,
+                             struct pb_path *path, struct http_protocol *p, struct err *reterr)
 {
     if (!m)
-        return;
+        return 0;
     const struct {
         const Google__Protobuf__UInt32Value *from;
         uint32_t *to;
@@ -59,6 +75,7 @@ void http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOption
     for (size_t i = 0; i < ARRAY_LEN(values); i++)
         if (values[i].from)
             *values[i].to = values[i].from->value;
+    return m->connection_keepalive ? read_pings(m->connection_keepalive, path, p, reterr) : 0;
 }
 
 static int read_options(const pb_options *m, struct pb_path *path, struct http_protocol *p,
@@ -79,18 +96,20 @@ static int read_options(const pb_options *m, struct pb_path *path, struct http_p
             ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__EXPLICIT_HTTP_CONFIG__PROTOCOL_CONFIG_HTTP2_PROTOCOL_OPTIONS)
             return 0; /* HTTP/1; the members are a union */
         p->version = 2;
-        http_protocol_read_http2(m->explicit_http_config->http2_protocol_options, p);
-        return 0;
+        pb_path_field(path, "explicit_http_config.http2_protocol_options");
+        return http_protocol_read_http2(m->explicit_http_config->http2_protocol_options, path, p,
+                                        reterr);
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS__NOT_SET:
         return 0;
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_USE_DOWNSTREAM_PROTOCOL_CONFIG:
         p->as_client = true;
-        http_protocol_read_http2(m->use_downstream_protocol_config->http2_protocol_options, p);
-        return 0;
+        pb_path_field(path, "use_downstream_protocol_config.http2_protocol_options");
+        return http_protocol_read_http2(m->use_downstream_protocol_config->http2_protocol_options,
+                                        path, p, reterr);
     case ENVOY__EXTENSIONS__UPSTREAMS__HTTP__V3__HTTP_PROTOCOL_OPTIONS__UPSTREAM_PROTOCOL_OPTIONS_AUTO_CONFIG:
         p->version = 0;
-        http_protocol_read_http2(m->auto_config->http2_protocol_options, p);
-        return 0;
+        pb_path_field(path, "auto_config.http2_protocol_options");
+        return http_protocol_read_http2(m->auto_config->http2_protocol_options, path, p, reterr);
     default:
         return pb_path_fail(path, reterr, -EINVAL, "upstream_protocol_options: is none");
     }
@@ -100,11 +119,15 @@ int http_protocol_read_cluster(const pb_cluster *m, struct pb_path *path, struct
                                struct err *reterr)
 {
     p->version = m->http2_protocol_options ? 2 : 1;
-    http_protocol_read_http2(m->http2_protocol_options, p);
+    size_t mark = pb_path_field(path, "http2_protocol_options");
+    int r = http_protocol_read_http2(m->http2_protocol_options, path, p, reterr);
+    if (r < 0)
+        return r;
+    pb_path_back(path, mark);
     if (m->max_requests_per_connection)
         p->conn.requests_max = m->max_requests_per_connection->value;
-    size_t mark = pb_path_field(path, "common_http_protocol_options");
-    int r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
+    pb_path_field(path, "common_http_protocol_options");
+    r = http_protocol_read_common(m->common_http_protocol_options, path, p, reterr);
     pb_path_back(path, mark);
     for (size_t i = 0; i < m->n_typed_extension_protocol_options && r == 0; i++) {
         AUTO(arena) struct arena *a = arena_new(0);

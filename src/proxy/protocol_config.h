@@ -25,8 +25,9 @@ struct http_protocol {
 int http_protocol_read_common(const Envoy__Config__Core__V3__HttpProtocolOptions *m,
                               struct pb_path *path, struct http_protocol *p, struct err *reterr)
     NODISCARD;
-void http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOptions *m,
-                              struct http_protocol *p);
+int http_protocol_read_http2(const Envoy__Config__Core__V3__Http2ProtocolOptions *m,
+                             struct pb_path *path, struct http_protocol *p, struct err *reterr)
+    NODISCARD;
 /* path stands at the cluster. */
 int http_protocol_read_cluster(const Envoy__Config__Cluster__V3__Cluster *m, struct pb_path *path,
                                struct http_protocol *p, struct err *reterr) NODISCARD;

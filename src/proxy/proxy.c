@@ -133,9 +133,11 @@ static void begin_peers(struct proxy *p, const Envoy__Config__Core__V3__Node *no
 {
     AUTO_DONE(buf) struct buf text = {0};
     struct ip ip;
-    if (!p->ads || !peer_node_read(node, &ip, &text))
+    bool sidecar;
+    if (!p->ads || !peer_node_read(node, &ip, &text, &sidecar))
         return;
-    peers_start(p->loop, on_want_peer, p);
+    if (sidecar) /* who calls a gateway is of no mesh */
+        peers_start(p->loop, on_want_peer, p);
     peers_set_self(&ip, buf_str(&text));
 }
 

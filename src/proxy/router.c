@@ -513,6 +513,9 @@ static void ask(struct request *r, const struct cluster *c, struct upstream *u)
     if (c->http.stream_max_ms || r->retry)
         begin_try_clocks(r, c->http.stream_max_ms);
     upstream_name(&r->wait, c, http_stream_head(r->down));
+    if (c->proxy_version)
+        upstream_speak_for(&r->wait, c, http_conn_conn(http_stream_conn(r->down)),
+                           http_stream_arena(r->down));
     int got = upstream_take(&r->wait, false, &r->up);
     r->reused = got == 0;
     if (got == 0)

@@ -10,6 +10,7 @@
 struct socket_match {
     struct buf labels;
     struct upstream_tls *tls; /* NULL: plain */
+    uint8_t proxy;            /* the version of the PROXY protocol before it; 0: none */
 };
 
 struct socket_matches {
@@ -104,7 +105,7 @@ static int compile_one(struct compile *c,
     if (!m->transport_socket)
         return COMPILE_FAIL(c, "transport_socket must be set");
     pb_path_field(&c->path, "transport_socket");
-    int r = upstream_tls_compile(c, m->transport_socket, &to->tls);
+    int r = upstream_tls_compile(c, m->transport_socket, &to->tls, &to->proxy);
     if (r == 0)
         pb_path_back(&c->path, mark);
     return r;
@@ -133,6 +134,14 @@ int socket_matches_compile(struct compile *c, const Envoy__Config__Cluster__V3__
     pb_path_back(&c->path, mark);
     *ret = all;
     return 0;
+}
+
+int socket_matches_proxy(const struct socket_matches *m)
+{
+    int version = m->v.v[0].proxy;
+    VEC_FOREACH (one, &m->v)
+        version = one->proxy == version ? version : -1;
+    return version;
 }
 
 void socket_matches_free(struct socket_matches *m)

@@ -18,6 +18,8 @@ struct socket_matches;
 /* c->path stands at the cluster. *ret NULL: it has none. */
 int socket_matches_compile(struct compile *c, const Envoy__Config__Cluster__V3__Cluster *m,
                            struct socket_matches **ret) NODISCARD;
+/* The version of the PROXY protocol before all of them; -1: not the same. */
+int socket_matches_proxy(const struct socket_matches *m);
 void socket_matches_free(struct socket_matches *m); /* NULL is allowed */
 
 /* The first that asks for nothing that labels (socket_labels_read()) have not; false: none does.

@@ -311,7 +311,10 @@ static void connect_to(struct tcp_proxy *t, const struct endpoint *e)
                                         .on_close = on_endpoint_close};
     const struct upstream_tls *tls = cluster_tls(t->cluster, e);
     struct tls_session_options names;
+    char head[PROXY_PROTOCOL_WRITTEN_MAX];
     struct conn_options o = {.in_bytes_max = t->queue_high};
+    o.preface = str_of(head, upstream_proxy_head(t->cluster, t->client, head));
+    o.keepalive = t->cluster->keeps_alive ? &t->cluster->keepalive : NULL;
     if (tls) {
         names = upstream_tls_options(tls, 0);
         o.tls = tls_slot_context(tls->slot);

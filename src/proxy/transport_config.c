@@ -6,12 +6,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 
 #include "proxy/data_source.h"
 
 typedef Envoy__Extensions__TransportSockets__Tls__V3__DownstreamTlsContext pb_downstream;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__UpstreamTlsContext pb_upstream;
+typedef Envoy__Extensions__TransportSockets__ProxyProtocol__V3__ProxyProtocolUpstreamTransport
+    pb_proxy;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CommonTlsContext pb_common;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__TlsCertificate pb_certificate;
 typedef Envoy__Extensions__TransportSockets__Tls__V3__CertificateValidationContext pb_validation;
@@ -590,14 +593,53 @@ int tls_slot_compile_server(struct compile *c, const Envoy__Config__Core__V3__Tr
     return r < 0 ? r : 0;
 }
 
+/* What is said before anything else, and the socket within. */
+static int unwrap(struct compile *c, const Envoy__Config__Core__V3__TransportSocket **m,
+                  uint8_t *ret_proxy)
+{
+    static const char wrapper[] =
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+    const Google__Protobuf__Any *any = (*m)->typed_config;
+    ProtobufCMessage *message;
+    *ret_proxy = 0;
+    if (!any || !str_is(pb_type_name(str_from(any->type_url)), wrapper))
+        return 0;
+    pb_path_field(&c->path, "typed_config");
+    int r = pb_unpack(
+        &envoy__extensions__transport_sockets__proxy_protocol__v3__proxy_protocol_upstream_transport__descriptor,
+        str_of(any->value.data, any->value.len), c->scratch, &message, c->err);
+    if (r < 0)
+        return r;
+    const pb_proxy *p = (const void *)message;
+    switch (p->config ? (int)p->config->version : 0) {
+    case ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V1:
+        *ret_proxy = 1;
+        break;
+    case ENVOY__CONFIG__CORE__V3__PROXY_PROTOCOL_CONFIG__VERSION__V2:
+        *ret_proxy = 2;
+        break;
+    default:
+        return COMPILE_FAIL(c, "config.version: is none");
+    }
+    if (!p->transport_socket)
+        return COMPILE_FAIL(c, "transport_socket must be set");
+    *m = p->transport_socket;
+    pb_path_field(&c->path, "transport_socket");
+    return 0;
+}
+
 int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
-                         struct upstream_tls **ret)
+                         struct upstream_tls **ret, uint8_t *ret_proxy)
 {
     size_t mark = c->path.n;
     struct tls_slot *slot = NULL;
     ProtobufCMessage *message;
     *ret = NULL;
-    int r = slot_new(c, m, false, &slot);
+    int r = unwrap(c, &m, ret_proxy);
+    if (r == 0)
+        r = slot_new(c, m, false, &slot);
+    if (r == 1)
+        pb_path_back(&c->path, mark);
     if (r != 0)
         return r < 0 ? r : 0;
     r = pb_unpack(&envoy__extensions__transport_sockets__tls__v3__upstream_tls_context__descriptor,

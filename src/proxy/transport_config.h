@@ -40,9 +40,9 @@ struct upstream_tls {
     bool in_mesh;  /* it offers "istio": requests of HTTP offer what tells them from bytes */
 };
 
-/* *ret NULL: plain. */
+/* *ret NULL: plain. *ret_proxy: the version of the PROXY protocol that goes before it; 0: none. */
 int upstream_tls_compile(struct compile *c, const Envoy__Config__Core__V3__TransportSocket *m,
-                         struct upstream_tls **ret) NODISCARD;
+                         struct upstream_tls **ret, uint8_t *ret_proxy) NODISCARD;
 void upstream_tls_free(struct upstream_tls *t); /* NULL is allowed */
 /* version: of HTTP that will be spoken, 1 or 2; 0: bytes, or what ALPN chooses. In a mesh a
  * request's connection offers istio-http/1.1 or istio-h2 before all else, which Istio's proxies

@@ -59,6 +59,8 @@ struct upstream_conn {
     uint8_t priority; /* whose circuit breaker counts it */
     bool timed_out;
     char *name; /* whom it speaks to over TLS, if requests say that; NULL: as the cluster says */
+    char *head; /* whom it speaks for, by the PROXY protocol; NULL: for nobody */
+    uint8_t head_n;
 };
 
 struct upstream *upstream_new(struct loop *l, unsigned worker, struct cluster *c,
@@ -136,6 +138,7 @@ static void conn_forget(struct upstream_conn *c)
     if (u->cluster->host_connections_max)
         atomic_fetch_sub(&u->endpoint->conns, 1);
     free(c->name);
+    free(c->head);
     free(c);
 }
 
@@ -172,7 +175,7 @@ void upstream_retire(struct upstream *u)
     done_if_unused(u);
 }
 
-/* ---- whom TLS speaks to ---- */
+/* ---- whom it speaks to ---- */
 
 void upstream_name(struct upstream_wait *w, const struct cluster *c, const struct http_head *h)
 {
@@ -189,34 +192,65 @@ void upstream_name(struct upstream_wait *w, const struct cluster *c, const struc
     }
 }
 
-static bool speaks_to(const struct upstream_conn *c, struct str name)
+/* Whom a connection speaks to, and for. */
+struct peers {
+    struct str name, head;
+};
+
+static struct peers peers_of(const struct upstream_conn *c)
 {
-    return c->name ? str_eq_nocase(str_from(c->name), name) : !name.n;
+    return (struct peers){str_from(c->name ? c->name : ""), str_of(c->head, c->head_n)};
+}
+
+static struct peers peers_wanted(const struct upstream_wait *w)
+{
+    return (struct peers){w->name, w->head};
+}
+
+static bool are_same(struct peers a, struct peers b)
+{
+    return str_eq_nocase(a.name, b.name) && str_eq(a.head, b.head);
 }
 
 /* Those that are opening to it, those that wait for it, and all that there are. */
-static void count_name(const struct upstream *u, struct str name, size_t *ret_opening,
-                       size_t *ret_waiting, size_t *ret_all)
+static void count_peers(const struct upstream *u, struct peers p, size_t *ret_opening,
+                        size_t *ret_waiting, size_t *ret_all)
 {
     *ret_opening = *ret_waiting = *ret_all = 0;
     for (unsigned i = 0; i < _CONN_STATES; i++)
         LIST_FOREACH (node, &u->conns[i])
-            if (speaks_to(CONTAINER_OF(node, struct upstream_conn, node), name)) {
+            if (are_same(peers_of(CONTAINER_OF(node, struct upstream_conn, node)), p)) {
                 *ret_opening += i == CONN_OPENING;
                 ++*ret_all;
             }
     LIST_FOREACH (node, &u->waiting)
-        *ret_waiting += str_eq_nocase(CONTAINER_OF(node, struct upstream_wait, node)->name, name);
+        *ret_waiting += are_same(peers_wanted(CONTAINER_OF(node, struct upstream_wait, node)), p);
 }
 
-static struct str name_of(const struct upstream_conn *c)
+static bool by_peers(const struct upstream *u)
 {
-    return str_from(c->name ? c->name : "");
+    return u->cluster->http.auto_sni || u->cluster->http.auto_san || u->cluster->proxy_version;
 }
 
-static bool by_name(const struct upstream *u)
+/* ---- for whom it speaks ---- */
+
+size_t upstream_proxy_head(const struct cluster *c, const struct conn *client,
+                           char ret[PROXY_PROTOCOL_WRITTEN_MAX])
 {
-    return u->cluster->http.auto_sni || u->cluster->http.auto_san;
+    struct proxy_protocol p = {.version = c->proxy_version};
+    if (!p.version)
+        return 0;
+    p.local = !client || conn_peer_addr(client, &p.source, &p.source_port) < 0 ||
+              conn_local_addr(client, &p.destination, &p.destination_port) < 0;
+    return proxy_protocol_write(&p, ret);
+}
+
+void upstream_speak_for(struct upstream_wait *w, const struct cluster *c, const struct conn *client,
+                        struct arena *a)
+{
+    char head[PROXY_PROTOCOL_WRITTEN_MAX];
+    size_t n = client ? upstream_proxy_head(c, client, head) : 0;
+    w->head = n ? arena_str(a, str_of(head, n)) : (struct str){NULL, 0};
 }
 
 /* ---- requests ---- */
@@ -339,12 +373,12 @@ static bool may_run(struct upstream *u, struct upstream_wait *w)
     return w->counted;
 }
 
-/* The oldest for that name. */
-static struct upstream_wait *first_waiting(struct upstream *u, struct str name)
+/* The oldest for such a connection. */
+static struct upstream_wait *first_waiting(struct upstream *u, struct peers p)
 {
     LIST_FOREACH (node, &u->waiting) {
         struct upstream_wait *w = CONTAINER_OF(node, struct upstream_wait, node);
-        if (!by_name(u) || str_eq_nocase(w->name, name))
+        if (!by_peers(u) || are_same(peers_wanted(w), p))
             return w;
     }
     return NULL;
@@ -387,7 +421,7 @@ static void conn_is_ready(struct upstream_conn *c)
     struct http_stream *s;
     struct upstream_wait *w;
     conn_move(c, CONN_READY);
-    while (c->state == CONN_READY && (w = first_waiting(u, name_of(c)))) {
+    while (c->state == CONN_READY && (w = first_waiting(u, peers_of(c)))) {
         if (!may_run(u, w)) {
             upstream_cancel(w);
             w->on_failed(REASON_OVERFLOW, "overflow", w->user);
@@ -457,7 +491,7 @@ static void on_close(struct http_conn *hc, int code, const char *text, void *use
     bool timed_out = c->timed_out;
     (void)hc;
     (void)code;
-    struct upstream_wait *w = failed ? first_waiting(u, name_of(c)) : NULL;
+    struct upstream_wait *w = failed ? first_waiting(u, peers_of(c)) : NULL;
     conn_forget(c);
     if (failed)
         stats_inc(u->stats, CLUSTER_STAT_CX_CONNECT_FAIL);
@@ -502,6 +536,8 @@ static void connect_one(struct upstream *u, const struct upstream_wait *w)
     c->upstream = u;
     c->priority = w->priority;
     c->name = w->name.n ? str_dup(w->name) : NULL;
+    c->head = w->head.n ? str_dup(w->head) : NULL;
+    c->head_n = (uint8_t)w->head.n;
     list_add_tail(&u->conns[CONN_OPENING], &c->node);
     u->n_opening++;
     u->n_conns++;
@@ -513,9 +549,13 @@ static void connect_one(struct upstream *u, const struct upstream_wait *w)
     c->timer = loop_timer_new(u->loop, on_connect_timeout, c);
     loop_timer_start(c->timer, u->cluster->connect_timeout_ms);
     struct tls_session_options names = {0};
-    struct conn_options o = {.tls_options = &names};
+    struct conn_options o = {.tls_options = &names, .preface = str_of(c->head, c->head_n)};
+    char nobody[PROXY_PROTOCOL_WRITTEN_MAX];
     const struct sockaddr_storage *to = &u->endpoint->address;
     o.from = cluster_source(u->cluster, to->ss_family);
+    o.keepalive = u->cluster->keeps_alive ? &u->cluster->keepalive : NULL;
+    if (u->cluster->proxy_version && !c->head_n)
+        o.preface = str_of(nobody, upstream_proxy_head(u->cluster, NULL, nobody));
     if (u->tls) {
         names = upstream_tls_options(u->tls, u->version);
         o.tls = tls_slot_context(u->tls->slot);
@@ -561,12 +601,12 @@ static bool may_connect(struct upstream *u, unsigned priority, size_t n)
 
 /* The same for the first of those that wait who has not enough of his own. An idle connection to
  * somebody else makes room where a limit is reached. */
-static void connect_by_names(struct upstream *u)
+static void connect_by_peers(struct upstream *u)
 {
     LIST_FOREACH (node, &u->waiting) {
         const struct upstream_wait *w = CONTAINER_OF(node, struct upstream_wait, node);
         size_t opening, waiting, all;
-        count_name(u, w->name, &opening, &waiting, &all);
+        count_peers(u, peers_wanted(w), &opening, &waiting, &all);
         if (opening * u->streams_each >= waiting)
             continue;
         if (!may_connect(u, w->priority, all))
@@ -584,8 +624,8 @@ static void connect_by_names(struct upstream *u)
 /* Someone waits: is there to be one more connection? */
 static void connect_if_wanted(struct upstream *u)
 {
-    if (by_name(u)) {
-        connect_by_names(u);
+    if (by_peers(u)) {
+        connect_by_peers(u);
         return;
     }
     if (u->n_opening * u->streams_each >= u->n_waiting)
@@ -600,7 +640,7 @@ static struct upstream_conn *ready_conn(struct upstream *u, const struct upstrea
 {
     LIST_FOREACH (node, &u->conns[CONN_READY]) {
         struct upstream_conn *c = CONTAINER_OF(node, struct upstream_conn, node);
-        if (!by_name(u) || speaks_to(c, w->name))
+        if (!by_peers(u) || are_same(peers_of(c), peers_wanted(w)))
             return c;
     }
     return NULL;

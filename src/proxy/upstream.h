@@ -4,6 +4,7 @@
  */
 
 #include "base/list.h"
+#include "codec/proxy_protocol.h"
 #include "net/http_stream.h"
 #include "proxy/cluster.h"
 #include "proxy/reasons.h"
@@ -21,6 +22,7 @@ struct upstream_wait {
     bool answered;                     /* a head has come, and was counted */
     uint64_t sent_ms;                  /* when its stream was opened; of the loop */
     struct str name;                   /* by which it is spoken to over TLS; upstream_name() */
+    struct str head;                   /* of the PROXY protocol; upstream_speak_for() */
     uint8_t priority;                  /* of the circuit breakers: 0 default, 1 high */
     const struct http_stream_ops *ops; /* of the stream */
     void *user;
@@ -46,6 +48,14 @@ void upstream_enter(struct upstream *u, struct upstream_wait *w);
 /* Where the cluster says that the request's host is whom TLS speaks to: that of the head, which
  * stays where it is while it waits. Before upstream_take(). */
 void upstream_name(struct upstream_wait *w, const struct cluster *c, const struct http_head *h);
+/* Where the cluster's endpoints are told who the client is: on connections for that one alone.
+ * NULL: nobody is. The head is kept in the arena. Before upstream_take(). */
+void upstream_speak_for(struct upstream_wait *w, const struct cluster *c, const struct conn *client,
+                        struct arena *a);
+/* The head that a connection of the cluster begins with, for that client (NULL: for nobody); 0: it
+ * has none. */
+size_t upstream_proxy_head(const struct cluster *c, const struct conn *client,
+                           char ret[PROXY_PROTOCOL_WRITTEN_MAX]);
 /* A stream on a connection that is open: 0. -EAGAIN: w waits for one. -EBUSY: a circuit breaker is
  * open. fresh: on a connection that has carried nothing yet. */
 int upstream_take(struct upstream_wait *w, bool fresh, struct http_stream **ret) NODISCARD;

@@ -126,8 +126,8 @@ static void on_goaway(void *user, int32_t last_id, uint32_t code)
         http2_shutdown(h);
 }
 
-static const struct http2_ops ops = {on_begin, on_head,   on_data, on_trailers,
-                                     on_reset, on_closed, NULL,    on_goaway};
+static const struct http2_ops ops = {on_begin,  on_head, on_data,   on_trailers, on_reset,
+                                     on_closed, NULL,    on_goaway, NULL};
 
 static void ask(unsigned n)
 {

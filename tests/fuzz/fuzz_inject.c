@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_JSON json_t *answer = NULL;
     bool yes;
     if (json_parse(str_of(data, size), 0, NULL, &review, NULL) < 0 ||
-        inject_review(review, &options, &answer, &yes, NULL) < 0)
+        inject_review(review, &options, NULL, &answer, &yes, NULL) < 0)
         return 0;
     if (!json_at_str(answer, "response.uid") || yes != (json_at(answer, "response.patch") != NULL))
         abort();

@@ -140,8 +140,9 @@ static void rig_goaway(void *user, int32_t last_id, uint32_t code)
     end_line(e, 0, "goaway");
 }
 
-static const struct http2_ops rig_ops = {rig_begin, rig_head,   rig_data,     rig_trailers,
-                                         rig_reset, rig_closed, rig_writable, rig_goaway};
+static const struct http2_ops rig_ops = {rig_begin,    rig_head,   rig_data,
+                                         rig_trailers, rig_reset,  rig_closed,
+                                         rig_writable, rig_goaway, NULL};
 
 static inline void end_init(struct end *e, enum http2_role role, const struct http2_limits *limits)
 {

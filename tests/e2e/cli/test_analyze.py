@@ -121,6 +121,8 @@ CASES = {
     "FL0615": ([rule("PeerAuthentication", "p", {"mtls": {"mode": "SOME"}})], "default/p", "spec.mtls.mode"),
     "FL0616": ([rule("Telemetry", "t", {"tracing": [{"randomSamplingPercentage": 101}]})], "default/t", "spec.tracing[0].randomSamplingPercentage"),
     "FL0617": ([rule("EnvoyFilter", "f", {"configPatches": []})], "default/f", "spec"),
+    "FL0618": ([rule("WorkloadGroup", "g", {"template": {"address": "10.0.0.1"}})], "default/g", "spec.template.address"),
+    "FL0619": ([rule("ProxyConfig", "p", {"concurrency": 65})], "default/p", "spec.concurrency"),
     "FL0403": ([service(selector={"app": "web"}, ports=[{"port": 80, "targetPort": "http"}]), pod(ports=("grpc",))], "default/web", "spec.ports[0].targetPort"),
 }
 WITH_TLS = ingress("i", ROOT_PATH, tls=tls("a.example"))

@@ -123,3 +123,36 @@ def test_a_server_that_does_not_answer(apps, put):
     wait_until("there is a Service without endpoints", lambda: ask(apps, "/admin", "-H", "x-pass: yes")[0] == 503)
     put(config(PROVIDER.replace("port: 80", "port: 80\n    failOpen: true").replace("asked.default", "silent.default")))
     wait_until("it may fail open", lambda: ask(apps, "/admin")[0] == 200)
+
+
+GRPC = """
+extensionProviders:
+- name: asked
+  envoyExtAuthzGrpc:
+    service: checks.default.svc.cluster.local
+    port: 9000
+    timeout: 2s
+    includeRequestBodyInCheck: {maxRequestBytes: 100}
+"""
+
+
+def test_asked_by_grpc(apps, put):
+    """Who calls is told by his identity; what the server says is heeded. When it has gone, nobody passes."""
+    service = lab_harness.service("checks", selector={"app": "asked"})
+    service["spec"]["ports"] = [{"name": "grpc", "port": 9000, "targetPort": 8090}]
+    apps.lab.apply(service)
+    server = subprocess.Popen(["ip", "netns", "exec", apps.lab.netns(apps.lab.pod_netns(apps.pod("asked"))), sys.executable, ROOT / "tests/e2e/proxy/check_server.py", "8090"])
+    try:
+        put(config(GRPC), policy())
+        wait_until("the server refuses", lambda: ask(apps, "/admin")[0] == 418)
+        assert ask(apps, "/admin", "-d", "a body") == (418, "a body")
+        fields = apps.curl("alice", "-D", "-", "-o", "/dev/null", "http://bob/admin", check=False)[1].lower()
+        assert "x-why: spiffe://cluster.local/ns/default/sa/" in fields
+        assert ask(apps, "/else")[0] == 200, "nobody is asked about other paths"
+        status, body = ask(apps, "/admin", "-H", "x-pass: yes", "-H", "x-user: root", "-H", "x-secret: s")
+        told = {k.lower(): v for k, v in json.loads(body)["headers"].items()}
+        assert status == 200 and told["x-user"] in ("ann", ["ann"]) and "x-secret" not in told, told
+    finally:
+        server.terminate()
+        server.wait()
+    wait_until("nobody passes", lambda: ask(apps, "/admin", "-H", "x-pass: yes")[0] == 403)

@@ -105,6 +105,21 @@ def test_workloads_that_it_selects(entries, apply):
     wait_until("it has gone", lambda: entries.name("http://more.test/") == 503, 30)
 
 
+def test_machines_behind_a_service(entries, apply):
+    """A Service whose selector takes in a WorkloadEntry: its sidecars call that as they call pods."""
+    entries.lab.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "machines"},
+                       "spec": {"selector": {"machine": "yes"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}, {"name": "http-two", "port": 81, "targetPort": 8080}]}})
+    wait_until("nobody is there", lambda: entries.name("http://machines/") == 503, 30)
+    apply("vm", kind="WorkloadEntry", address=entries.ip("two"), labels={"machine": "yes"}, ports={"web": 8080})
+    wait_until("by the name of the target", lambda: entries.name("http://machines/") == "two", 30)
+    assert entries.name("http://machines:81/") == "two", "by its number"
+    apply("vm", kind="WorkloadEntry", address=entries.ip("one"), labels={"machine": "yes"})
+    wait_until("another machine", lambda: entries.name("http://machines:81/") == "one", 30)
+    assert entries.name("http://machines/") == 503, "it has no port of that name"
+    entries.lab.fairlead("delete", "workloadentry/vm")
+    wait_until("it has gone", lambda: entries.name("http://machines:81/") == 503, 30)
+
+
 def test_where_a_client_was_going(entries, apply):
     apply("none", "*.where.test", resolution="NONE", **port(80, "HTTP"), location="MESH_EXTERNAL")
     to = f"http://{entries.ip('one')}:80/"

@@ -12,6 +12,9 @@ import yaml
 from gateway import Gateway, rule
 from suite import ROOT, wait_until
 
+sys.path.append(str(ROOT / "tests/e2e/proxy"))
+from exposition import parse  # noqa: E402
+
 SYSTEM = "fairlead-system"
 
 
@@ -55,6 +58,25 @@ def test_a_strict_namespace_behind_an_ingress(front):
         assert front.ask("/outside", "shop.example").status == 200
     seen = json.loads(front.mesh.admin("bob", "/stats?format=json&filter=ssl.handshake"))["stats"]
     assert sum(s.get("value", 0) for s in seen) >= 1, "nobody has shown a certificate"
+
+
+def test_gateways_count_as_callers(front):
+    """Istio's metrics, from the gateway's side: who it is, and which Service and workload it called."""
+    front.all_do("it is served", status(200), "/bob", "shop.example")
+
+    def series(**labels):
+        found = []
+        for pod in front.lab.ready_pods("app=fairlead-gateway", SYSTEM):
+            text = front.lab.fairlead("exec", "-n", SYSTEM, pod["metadata"]["name"], "--", "fairlead-proxy", "request", "GET", "/stats/prometheus")
+            found += [dict(k) for (_, k) in parse(text).get("istio_requests_total", (None, {}))[1]]
+        return [s for s in found if all(s.get(n) == v for n, v in labels.items())]
+    told = wait_until("it is counted", lambda: series(response_code="200", destination_service="bob.default.svc.cluster.local"))[0]
+    want = {"reporter": "source", "source_workload": "fairlead-gateway", "source_workload_namespace": SYSTEM, "source_canonical_service": "fairlead-gateway",
+            "destination_workload": "bob", "destination_workload_namespace": "default", "destination_service_name": "bob", "destination_service_namespace": "default", "request_protocol": "http",
+            "source_principal": "spiffe://cluster.local/ns/fairlead-system/sa/fairlead-gateway", "destination_principal": "spiffe://cluster.local/ns/default/sa/bob"}
+    assert {k: told.get(k) for k in want} == want
+    front.ask("/nowhere", "strange.example")
+    assert not [s for s in series() if "strange" in s["destination_service"]], "strangers' words are no labels"
 
 
 def test_pods_that_come_are_called_so_at_once(front):

@@ -6,6 +6,7 @@ import sys
 
 import lab_harness
 import pytest
+from gateway import Gateway, rule
 from suite import ROOT, wait_until
 
 sys.path.append(str(ROOT / "tests/e2e/proxy"))
@@ -98,6 +99,25 @@ def test_traces_go_to_a_provider(shop, put):
         assert shop.curl("cart", f"http://db/quiet-server-{i}")[0] == 200
     wait_until("the last one is told", lambda: traced(shop, "quiet-server-4"))
     assert {s["kind"] for s in traced(shop, "quiet-server-")} == {"CLIENT"}
+
+
+def test_traces_begin_at_the_gateway(shop, put):
+    """A request from outside is one trace: the gateway's span, under it those of the sidecar."""
+    gateway = Gateway(shop.lab)
+    shop.lab.apply({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "told"}, "spec": {"ingressClassName": "fairlead", "rules": [rule("told.example", ("/", "Prefix", "db"))]}})
+    mesh_config(shop, MESH)
+    put(telemetry(namespace=SYSTEM, name="all", tracing=[{"providers": [{"name": "zip"}], "randomSamplingPercentage": 100}]))
+
+    def services(path):
+        return {s["localEndpoint"]["serviceName"] for s in traced(shop, path)}
+    wait_until("both have told", lambda: gateway.ask("/through-the-gateway", "told.example").status == 200 and len(services("through-the-gateway")) == 2, 30)
+    found = traced(shop, "through-the-gateway")
+    assert "x-b3-traceid" in gateway.ask("/loud", "told.example").body.lower()
+    first = next(s for s in found if s["localEndpoint"]["serviceName"].startswith("fairlead-gateway") and [o for o in found if o.get("parentId") == s["id"]])
+    assert "parentId" not in first
+    assert [s for s in found if s["traceId"] == first["traceId"] and s.get("parentId") == first["id"] and s["kind"] == "SERVER"], found
+    put(telemetry(namespace=SYSTEM, name="all", tracing=[{"providers": [{"name": "zip"}], "randomSamplingPercentage": 100, "disableSpanReporting": True}]))
+    wait_until("nothing is passed on any more", lambda: "x-b3-traceid" not in gateway.ask("/quiet", "told.example").body.lower())
 
 
 def test_traces_by_otlp(shop, put):

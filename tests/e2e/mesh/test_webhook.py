@@ -4,7 +4,7 @@ import json
 
 import lab_harness
 import pytest
-from suite import wait_until
+from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
 
@@ -55,6 +55,28 @@ def test_a_pod_that_is_created(webhook, mesh):
     assert json.loads(out)["name"] == "target"
     stats = lab.fairlead("exec", "-n", "shop", "asked", "-c", "istio-proxy", "--", "/run/fairlead/bin/fairlead-proxy", "request", "GET", "/stats?filter=upstream_rq_total")
     assert "outbound|80||target.default.svc.cluster.local.upstream_rq_total: 1" in stats
+
+
+def test_proxy_configs(webhook, mesh):
+    """The kind ProxyConfig: by the namespace, and by labels over the pod's annotation; gone, it is as before."""
+    mesh.lab.fairlead("apply", "-f", ROOT / "deploy/crds/networking.proxyconfigs.yaml")
+
+    def proxy(**metadata):
+        pod = {"metadata": metadata, "spec": {"containers": [{"name": "app"}]}}
+        c = next(c for c in patched(pod, json.loads(webhook(review(pod))[1])["response"])["spec"]["initContainers"] if c["name"] == "istio-proxy")
+        return [a for a in c["args"] if "concurrency" in a], {e["name"]: e.get("value") for e in c["env"]}.get("TEAM")
+
+    def put(name, **spec):
+        mesh.lab.apply({"apiVersion": "networking.istio.io/v1beta1", "kind": "ProxyConfig", "metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    assert proxy() == ([], None)
+    put("all", concurrency=2, environmentVariables={"TEAM": "shop"})
+    put("web", selector={"matchLabels": {"app": "web"}}, concurrency=4)
+    wait_until("all of the namespace have it", lambda: proxy() == (["--concurrency=2"], "shop"), 30)
+    wait_until("its own before its annotation", lambda: proxy(labels={"app": "web"}, annotations={"proxy.istio.io/config": "concurrency: 3"}) == (["--concurrency=4"], "shop"), 30)
+    assert proxy(annotations={"proxy.istio.io/config": "concurrency: 3"}) == (["--concurrency=3"], "shop")
+    for name in ("all", "web"):
+        mesh.lab.raw(f"/apis/networking.istio.io/v1beta1/namespaces/default/proxyconfigs/{name}", "DELETE")
+    wait_until("it has gone", lambda: proxy(labels={"app": "web"}) == ([], None), 30)
 
 
 def test_who_gets_none_and_who_is_refused(webhook):

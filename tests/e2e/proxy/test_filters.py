@@ -22,7 +22,7 @@ def http_filter(short, message, **fields):
 ROUTER = http_filter("router", "Router")
 
 
-def bootstrap(port, filters, routes, host, table, clusters, log):
+def bootstrap(port, filters, routes, host, table, clusters, log, options=None):
     hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x", "upgrade_configs": [{"upgrade_type": "websocket"}],
            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes, **host}], **table},
            "access_log": [{"name": "f", "typed_config": {
@@ -33,15 +33,15 @@ def bootstrap(port, filters, routes, host, table, clusters, log):
         "listeners": [{"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
                        "filter_chains": [{"filters": [{"name": "h", "typed_config": hcm}]}]}],
         "clusters": [{"name": name, "connect_timeout": "1s", "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": p}}}}]}]}} for name, p in clusters.items()]}}
+            {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": p}}}}]}]}, **(options or {}).get(name, {})} for name, p in clusters.items()]}}
 
 
 class Stage:
-    def __init__(self, tmp_path, backend_port, filters, routes=None, host=None, table=None, route=None, per_route=None, workers=1, clusters=None):
+    def __init__(self, tmp_path, backend_port, filters, routes=None, host=None, table=None, route=None, per_route=None, workers=1, clusters=None, options=None):
         self.port, self.log = free_ports(1)[0], tmp_path / "access.log"
         routes = routes or [{"match": {"prefix": "/"}, "route": {"cluster": "c", **(route or {})}, **({"typed_per_filter_config": per_route} if per_route else {})}]
         path = tmp_path / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(self.port, [*filters, ROUTER], routes, host or {}, table or {}, {"c": backend_port, **(clusters or {})}, self.log)))
+        path.write_text(json.dumps(bootstrap(self.port, [*filters, ROUTER], routes, host or {}, table or {}, {"c": backend_port, **(clusters or {})}, self.log, options)))
         self.proxy = Proxy(tmp_path, "-c", path, "--drain", "2s", "--concurrency", workers, port=self.port)
 
     def client(self):

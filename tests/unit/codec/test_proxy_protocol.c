@@ -37,6 +37,48 @@ static void test_good(void **state)
     check(STR(SIGNATURE "\x21\0\0\0"), 16, NULL, 0); /* PROXY of nobody */
 }
 
+static void expect_written(struct proxy_protocol p, struct str want)
+{
+    char text[PROXY_PROTOCOL_WRITTEN_MAX];
+    size_t n = proxy_protocol_write(&p, text);
+    assert_int_equal(n, want.n);
+    assert_memory_equal(text, want.p, want.n);
+}
+
+static struct ip ip_of(const char *text)
+{
+    struct ip ip;
+    assert_ok(ip_parse(str_from(text), &ip));
+    return ip;
+}
+
+static void test_written(void **state)
+{
+    struct proxy_protocol four = {.version = 1,
+                                  .source = ip_of("1.2.3.4"),
+                                  .destination = ip_of("5.6.7.8"),
+                                  .source_port = 0x1234,
+                                  .destination_port = 80},
+                          six = {.version = 1,
+                                 .source = ip_of("2001:db8::1"),
+                                 .destination = ip_of("::1"),
+                                 .source_port = 1,
+                                 .destination_port = 65535},
+                          nobody = {.version = 1, .local = true}, mixed = four;
+    (void)state;
+    mixed.destination = six.destination;
+    expect_written(four, STR("PROXY TCP4 1.2.3.4 5.6.7.8 4660 80\r\n"));
+    expect_written(six, STR("PROXY TCP6 2001:db8::1 ::1 1 65535\r\n"));
+    expect_written(nobody, STR("PROXY UNKNOWN\r\n"));
+    expect_written(mixed, STR("PROXY UNKNOWN\r\n"));
+    four.version = six.version = nobody.version = mixed.version = 2;
+    expect_written(four, STR(SIGNATURE "\x21\x11\0\x0c\1\2\3\4\5\6\7\10\x12\x34\0\x50"));
+    expect_written(six, STR(SIGNATURE "\x21\x21\0\x24\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1"
+                                      "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\1\xff\xff"));
+    expect_written(nobody, STR(SIGNATURE "\x20\0\0\0"));
+    expect_written(mixed, STR(SIGNATURE "\x20\0\0\0"));
+}
+
 static void test_bad(void **state)
 {
     static const struct {
@@ -89,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_written),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_a_line_without_end),
     };

@@ -201,6 +201,81 @@ static void test_who_sees_it(void **state)
     finish(&w);
 }
 
+static void put_selecting(struct world *w, const char *more)
+{
+    AUTO_CHARS char *text = xasprintf(
+        "{'metadata':{'namespace':'shop','name':'web','uid':'u'},'spec':{'clusterIP':'10.0.1.1',"
+        "'clusterIPs':['10.0.1.1'],'ports':[{'name':'http','port':80,'targetPort':8080},"
+        "{'name':'http-admin','port':81,'targetPort':'admin'},{'name':'tcp','port':9000}]%s}}",
+        more);
+    AUTO_JSON json_t *j = json_of(text);
+    struct service_object *s = service_object_decode(j);
+    service_join_add_service(w->join, &s);
+    service_entries_put_service(w->entries, j);
+    settle(w);
+}
+
+#define WEB ".svc.cluster.local"
+
+/* Beside its pods; a port that an entry does not serve is not asked of it. */
+static void test_services_select_entries(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w);
+    put_selecting(&w, ",'selector':{'app':'web','of':'vm'}");
+    put_slice(&w, "shop", "web", "{'name':'http','port':8080}", "{'addresses':['10.0.2.1']}");
+    settle(&w);
+    struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+    put_workload(&w, "shop", "vm",
+                 "{'address':'10.9.0.1','labels':{'app':'web','of':'vm','x':'y'},"
+                 "'weight':3}");
+    put_workload(&w, "shop", "ported",
+                 "{'address':'10.9.0.2','serviceAccount':'vm','labels':{'app':'web','of':'vm',"
+                 "'security.istio.io/tlsMode':'istio'},"
+                 "'ports':{'http':7080,'admin':7081}}");
+    put_workload(&w, "shop", "other", "{'address':'10.9.0.3','labels':{'app':'web'}}");
+    put_workload(&w, "bank", "far", "{'address':'10.9.0.4','labels':{'app':'web','of':'vm'}}");
+    settle(&w);
+    static const char http[] = "outbound|80||web.shop" WEB, admin[] = "outbound|81||web.shop" WEB,
+                      tcp[] = "outbound|9000||web.shop" WEB;
+    expect_in(one, XDS_ENDPOINT, http, "\"address\":\"10.0.2.1\",\"port_value\":8080");
+    expect_in(one, XDS_ENDPOINT, http, "\"address\":\"10.9.0.1\",\"port_value\":8080");
+    expect_in(one, XDS_ENDPOINT, http, "\"address\":\"10.9.0.2\",\"port_value\":7080");
+    expect_in(one, XDS_ENDPOINT, http, "\"load_balancing_weight\":3");
+    expect_in(one, XDS_ENDPOINT, http, "tlsMode");
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.3");
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.4");
+    expect_none(one, XDS_ENDPOINT, admin, "10.9.0.1"); /* a target by a name that it has not */
+    expect_in(one, XDS_ENDPOINT, admin, "\"address\":\"10.9.0.2\",\"port_value\":7081");
+    expect_in(one, XDS_ENDPOINT, tcp, "\"address\":\"10.9.0.1\",\"port_value\":9000");
+    expect_in(one, XDS_CLUSTER, http, "spiffe://cluster.local/ns/shop/sa/vm");
+    /* They change, the selector does, they go. */
+    put_workload(&w, "shop", "other", "{'address':'10.9.0.3','labels':{'app':'web','of':'vm'}}");
+    put_workload(&w, "shop", "vm", "{'address':'10.9.0.1','labels':{'app':'db','of':'vm'}}");
+    settle(&w);
+    expect_in(one, XDS_ENDPOINT, http, "10.9.0.3");
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.1");
+    put_selecting(&w, ",'selector':{'app':'db'}");
+    expect_in(one, XDS_ENDPOINT, http, "10.9.0.1");
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.3");
+    service_entries_remove_workload(w.entries, STR("shop/vm"));
+    settle(&w);
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.1");
+    expect_in(one, XDS_ENDPOINT, http, "10.0.2.1");
+    put_selecting(&w, ",'selector':{'app':'web'}");
+    expect_in(one, XDS_ENDPOINT, http, "10.9.0.2");
+    put_selecting(&w, ""); /* selects nothing now */
+    expect_none(one, XDS_ENDPOINT, http, "10.9.0.2");
+    put_selecting(&w, ",'selector':{'app':'web'}");
+    service_join_remove_service(w.join, STR("shop/web"));
+    service_entries_remove_service(w.entries, STR("shop/web"));
+    settle(&w);
+    assert_int_equal(service_join_find(w.join, "shop/web")->slices.n, 1);
+    mesh_leave(w.mesh, one);
+    finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_what_is_a_services),
         cmocka_unit_test(test_who_sees_it),
+        cmocka_unit_test(test_services_select_entries),
     };
     return RUN_TESTS(tests);
 }

@@ -52,6 +52,96 @@ static void test_tls_of_rules(void **state)
     }
 }
 
+#define WEB        "outbound|80||web.shop.svc.cluster.local"
+#define PROXY_TYPE "ProxyProtocolUpstreamTransport\",\"config\":"
+#define KEEPS      "'connectionPool':{'tcp':{'tcpKeepalive':{"
+
+/* What connections are: how they are kept, and who is said to be behind them. */
+static void test_connections_of_rules(void **state)
+{
+    static const struct {
+        const char *policy, *has, *also, *has_not;
+    } all[] = {
+        {"'connectionPool':{}", "eds_config", "tlsMode-disabled", "upstream_connection_options"},
+        {KEEPS "}}}", "\"upstream_connection_options\":{\"tcp_keepalive\":{}}", "eds_config",
+         "PROXY"},
+        {KEEPS "'probes':3,'time':'10s','interval':'1500ms'}}}",
+         "{\"tcp_keepalive\":{\"keepalive_probes\":3,\"keepalive_time\":10,\"keepalive_interval\":"
+         "2}}",
+         "eds_config", "PROXY"},
+        {"'connectionPool':{'http':{'h2UpgradePolicy':'UPGRADE','http2KeepAlive':{'interval':'10s',"
+         "'timeout':'2s'}}}",
+         "\"http2_protocol_options\":{\"connection_keepalive\":{\"interval\":\"10s\",\"timeout\":"
+         "\"2s\"}}",
+         "eds_config", "PROXY"},
+        {"'proxyProtocol':{}",
+         PROXY_TYPE "{},\"transport_socket\":{\"name\":\"envoy.transport_sockets.tls\"",
+         PROXY_TYPE "{},\"transport_socket\":{\"name\":\"envoy.transport_sockets.raw_buffer\"",
+         "\"version\""},
+        {"'proxyProtocol':{'version':'V2'},'tls':{'mode':'DISABLE'}",
+         PROXY_TYPE "{\"version\":\"V2\"},\"transport_socket\":{\"name\":\"envoy.transport_sockets."
+                    "raw_buffer\"",
+         "\"envoy.transport_sockets.upstream_proxy_protocol\"", "transport_socket_matches"},
+        {"'proxyProtocol':{'version':'V2'},'tls':{'mode':'SIMPLE'}",
+         PROXY_TYPE
+         "{\"version\":\"V2\"},\"transport_socket\":{\"name\":\"envoy.transport_sockets.tls\"",
+         "file-root:system", "raw_buffer"},
+        {"'proxyProtocol':{'version':'V2'},'tls':{'mode':'ISTIO_MUTUAL'}",
+         PROXY_TYPE
+         "{\"version\":\"V2\"},\"transport_socket\":{\"name\":\"envoy.transport_sockets.tls\"",
+         "ROOTCA", "raw_buffer"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct world w;
+        AUTO_CHARS char *rule = xasprintf("{'host':'web','trafficPolicy':{%s}}", all[i].policy);
+        start(&w);
+        put_service(&w, "shop", "web", "10.0.1.1", HTTP);
+        put_pod_of(&w, "shop", "web", "10.0.0.9", "web", true);
+        put_slice(&w, "shop", "web", "{'name':'http','port':8080}", "{'addresses':['10.0.0.9']}");
+        put_rule(&w, "shop", "web", rule);
+        settle(&w);
+        struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+        expect_in(one, XDS_CLUSTER, WEB, all[i].has);
+        expect_in(one, XDS_CLUSTER, WEB, all[i].also);
+        expect_none(one, XDS_CLUSTER, WEB, all[i].has_not);
+        mesh_leave(w.mesh, one);
+        finish(&w);
+    }
+}
+
+#define COOKIE(more)                                                                               \
+    "{'host':'web','trafficPolicy':{'loadBalancer':{'consistentHash':{'httpCookie':{'name':'"      \
+    "c'" more "}}}}}"
+
+/* Without a lifetime nobody is given a cookie, as in Istio. */
+static void test_cookies_of_rules(void **state)
+{
+    static const struct {
+        const char *rule, *has;
+    } all[] = {
+        {COOKIE(",'path':'/p'"), "\"cookie\":{\"name\":\"c\",\"path\":\"/p\"}"},
+        {COOKIE(",'ttl':'0s'"), "\"cookie\":{\"name\":\"c\",\"ttl\":\"0s\"}"},
+        {COOKIE(
+             ",'ttl':'90s','attributes':[{'name':'SameSite','value':'Strict'},{'name':'Secure'}]"),
+         "\"cookie\":{\"name\":\"c\",\"ttl\":\"90s\",\"attributes\":[{\"name\":\"SameSite\","
+         "\"value\":"
+         "\"Strict\"},{\"name\":\"Secure\"}]}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct world w;
+        start(&w);
+        put_service(&w, "shop", "web", "10.0.1.1", HTTP);
+        put_rule(&w, "shop", "web", all[i].rule);
+        settle(&w);
+        struct mesh_workload *one = join(&w, "shop", "10.0.0.1");
+        expect_in(one, XDS_HOST, "80/web.shop.svc.cluster.local:80", all[i].has);
+        mesh_leave(w.mesh, one);
+        finish(&w);
+    }
+}
+
 static char *base64_of(const struct buf *b)
 {
     AUTO_DONE(buf) struct buf text = {0};
@@ -211,8 +301,8 @@ static void test_credentials_of_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tls_of_rules),
-        cmocka_unit_test(test_localities),
+        cmocka_unit_test(test_connections_of_rules), cmocka_unit_test(test_cookies_of_rules),
+        cmocka_unit_test(test_tls_of_rules),         cmocka_unit_test(test_localities),
         cmocka_unit_test(test_credentials_of_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <envoy/extensions/filters/http/stateful_session/v3/stateful_session.pb-c.h>
 #include <envoy/extensions/http/custom_response/redirect_policy/v3/redirect_policy.pb-c.h>
 #include <envoy/extensions/http/stateful_session/cookie/v3/cookie.pb-c.h>
+#include <envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb-c.h>
 #include <envoy/extensions/transport_sockets/tls/v3/tls.pb-c.h>
 #include <envoy/extensions/upstreams/http/v3/http_protocol_options.pb-c.h>
 #include <envoy/type/matcher/v3/regex.pb-c.h>

@@ -121,6 +121,32 @@ static void test_custom(void **state)
     assert_non_null(strstr(tcp, "\"action\":\"DENY\",\"policies\":{\"ns[shop]-policy[p0]"));
 }
 
+#define BY_GRPC                                                                                    \
+    "extensionProviders: [{name: g, envoyExtAuthzGrpc: {service: a.ns, port: 9000, timeout: 2s, "  \
+    "failOpen: true, statusOnError: '500', includeRequestBodyInCheck: {maxRequestBytes: 10, "      \
+    "packAsBytes: true}}}, {name: one, envoyExtAuthzGrpc: {service: ns/b.ns, port: 1}}]"
+
+static void test_custom_by_grpc(void **state)
+{
+    static const char *const specs[] = {CUSTOM("g", "/x"), CUSTOM("one", "/y")};
+    static const char *const wants[] = {
+        "\"grpc_service\":{\"envoy_grpc\":{\"cluster_name\":\"outbound|9000||a.ns\",\"authority\":"
+        "\"a.ns\"},"
+        "\"timeout\":\"2.000s\"}",
+        "\"cluster_name\":\"outbound|1||b.ns\",\"authority\":\"b.ns\"},\"timeout\":\"600.000s\"}",
+        "\"failure_mode_allow\":true",
+        "\"status_on_error\":{\"code\":500}",
+        "\"with_request_body\":{\"max_request_bytes\":10,\"pack_as_bytes\":true}",
+        "\"transport_api_version\":\"V3\"",
+        "\"value\":{\"string_match\":{\"prefix\":\"istio-ext-authz-g-ns[\"}}"};
+    (void)state;
+    AUTO_CHARS char *all = filters_with(BY_GRPC, specs, ARRAY_LEN(specs), true);
+    for (size_t i = 0; i < ARRAY_LEN(wants); i++)
+        if (!strstr(all, wants[i]))
+            fail_msg("%s is not in %s", wants[i], all);
+    assert_null(strstr(all, "http_service"));
+}
+
 /* Where nobody can be asked, it is refused. */
 static void test_custom_that_cannot_be_asked(void **state)
 {
@@ -219,8 +245,8 @@ static void test_conditions(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_custom),
-                                       cmocka_unit_test(test_custom_that_cannot_be_asked),
-                                       cmocka_unit_test(test_conditions)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_custom), cmocka_unit_test(test_custom_by_grpc),
+        cmocka_unit_test(test_custom_that_cannot_be_asked), cmocka_unit_test(test_conditions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@ static struct mesh_config *config_of(const char *yaml)
 }
 
 #define AUTHZ(more) "extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a.ns" more "}}]"
+#define GRPC(more)  "extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: a.ns" more "}}]"
 #define OTEL(more)                                                                                 \
     "extensionProviders: [{name: o, opentelemetry: {service: o.ns.svc.cluster.local, port: 4318, " \
     "http: {path: /v1/traces" more "}}}]"
@@ -78,6 +79,14 @@ static const struct {
      "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeRequestBodyInCheck.maxRequestBytes"},
     {AUTHZ(", port: 1, includeRequestBodyInCheck: {maxRequestBytes: 1, allowPartialMessage: true}"),
      "data.mesh.extensionProviders[0].envoyExtAuthzHttp.includeRequestBodyInCheck."
+     "allowPartialMessage: is not served"},
+    {GRPC(""), "data.mesh.extensionProviders[0].envoyExtAuthzGrpc.port: is missing"},
+    {GRPC(", port: 1, statusOnError: x"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzGrpc.statusOnError: is no status"},
+    {GRPC(", port: 1, timeout: x"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzGrpc.timeout: is no duration"},
+    {GRPC(", port: 1, includeRequestBodyInCheck: {maxRequestBytes: 1, allowPartialMessage: true}"),
+     "data.mesh.extensionProviders[0].envoyExtAuthzGrpc.includeRequestBodyInCheck."
      "allowPartialMessage: is not served"},
     {"accessLogFormat: '%STREAM_ID%'", "data.mesh.accessLogFormat: operator %STREAM_ID%"},
     {"accessLogEncoding: JSON\naccessLogFormat: '%STREAM_ID%'",

@@ -125,12 +125,50 @@ static void test_labels_that_change(void **state)
     endpoint_set_unref(before);
 }
 
+#define PROXIED(version, socket)                                                                   \
+    "{'name':'p','typed_config':{'@type':'type.googleapis.com/envoy.extensions."                   \
+    "transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport',"                         \
+    "'config':{'version':'" version "'},'transport_socket':" socket "}}"
+#define MATCH(name, socket) "{'name':'" name "','match':{},'transport_socket':" socket "}"
+
+/* The PROXY protocol is the cluster's: all of its sockets say the same of it. */
+static void test_the_proxy_protocol(void **state)
+{
+    static const struct {
+        const char *sockets;
+        int version; /* -1: refused */
+    } cases[] = {
+        {"'transport_socket':" RAW, 0},
+        {"'transport_socket':" PROXIED("V1", RAW), 1},
+        {"'transport_socket_matches':[" MATCH("a", PROXIED("V2", RAW)) "," MATCH(
+             "b", PROXIED("V2", RAW)) "]",
+         2},
+        {"'transport_socket_matches':[" MATCH("a", PROXIED("V2", RAW)) "," MATCH("b", RAW) "]", -1},
+        {"'transport_socket':" RAW
+         ",'transport_socket_matches':[" MATCH("a", PROXIED("V1", RAW)) "]",
+         -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_CHARS char *text = xasprintf("{" NAMES ",%s}", cases[i].sockets);
+        struct cluster *c;
+        struct err err = {0};
+        int r = compile(text, &c, &err);
+        assert_int_equal(r < 0, cases[i].version < 0);
+        if (r < 0) {
+            assert_non_null(strstr(err_text(&err), "transport_socket_matches: the PROXY protocol"));
+            continue;
+        }
+        assert_int_equal(c->proxy_version, cases[i].version);
+        cluster_unref(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_first_that_fits),
-        cmocka_unit_test(test_one_for_all),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_the_proxy_protocol), cmocka_unit_test(test_the_first_that_fits),
+        cmocka_unit_test(test_one_for_all),        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_labels_that_change),
     };
     return RUN_TESTS(tests);

@@ -80,6 +80,9 @@ static void set_secret(struct world *w, const char *name)
 
 #define SERVER "tls.v3.DownstreamTlsContext"
 #define CLIENT "tls.v3.UpstreamTlsContext"
+#define PROXY  "proxy_protocol.v3.ProxyProtocolUpstreamTransport"
+#define TYPE   "type.googleapis.com/envoy.extensions.transport_sockets."
+#define RAW    "{'name':'r','typed_config':{'@type':'" TYPE "raw_buffer.v3.RawBuffer'}}"
 #define SDS                                                                                        \
     "'common_tls_context':{'tls_certificate_sds_secret_configs':[{'name':'site','sds_config':"     \
     "{'ads':{}}}]}"
@@ -127,9 +130,11 @@ static void refused(const char *type, const char *text, const char *expected)
     struct world w;
     struct tls_slot *slot = NULL;
     struct upstream_tls *tls = NULL;
+    uint8_t proxy;
     begin(&w);
-    int r = streq(type, CLIENT) ? upstream_tls_compile(&w.c, socket_of(&w, type, text), &tls)
-                                : tls_slot_compile_server(&w.c, socket_of(&w, type, text), &slot);
+    int r = !streq(type, SERVER)
+                ? upstream_tls_compile(&w.c, socket_of(&w, type, text), &tls, &proxy)
+                : tls_slot_compile_server(&w.c, socket_of(&w, type, text), &slot);
     assert_true(r < 0);
     if (!strstr(err_text(&w.err), expected))
         fail_msg("%s, expected %s", err_text(&w.err), expected);
@@ -157,20 +162,28 @@ static void test_what_is_refused(void **state)
     refused(SERVER, "'session_ticket_keys':{'keys':[{'inline_string':'short'}]}",
             "No TLS certificates");
     refused(CLIENT, "'auto_host_sni':true", "auto_host_sni");
+    refused(PROXY, "'config':{'version':'V1'}", "transport_socket must be set");
+    refused(PROXY, "'config':{'version':7},'transport_socket':" RAW, "config.version: is none");
+    refused(PROXY,
+            "'transport_socket':{'name':'t','typed_config':{'@type':'" TYPE CLIENT
+            "','auto_host_sni':true}}",
+            "typed_config.transport_socket");
 }
 
 static void test_towards_endpoints(void **state)
 {
     struct world w;
     struct upstream_tls *tls;
+    uint8_t proxy;
     (void)state;
     begin(&w);
     assert_ok(upstream_tls_compile(&w.c, socket_of(&w, CLIENT, "'sni':'a.b','max_session_keys':0"),
-                                   &tls));
+                                   &tls, &proxy));
+    assert_int_equal(proxy, 0);
     assert_string_equal(upstream_tls_options(tls, 1).sni, "a.b");
     assert_false(upstream_tls_options(tls, 1).resume);
     upstream_tls_free(tls);
-    assert_ok(upstream_tls_compile(&w.c, socket_of(&w, CLIENT, SDS), &tls));
+    assert_ok(upstream_tls_compile(&w.c, socket_of(&w, CLIENT, SDS), &tls, &proxy));
     assert_null(tls_slot_context(tls->slot));
     assert_true(upstream_tls_options(tls, 1).resume);
     upstream_tls_free(tls);
@@ -179,8 +192,23 @@ static void test_towards_endpoints(void **state)
         (const void *)message(&w, &envoy__config__core__v3__transport_socket__descriptor,
                               "{'name':'t','typed_config':{'@type':'type.googleapis.com/envoy."
                               "extensions.transport_sockets.raw_buffer.v3.RawBuffer'}}"),
-        &tls));
+        &tls, &proxy));
     assert_null(tls); /* plain */
+    /* The PROXY protocol before either. */
+    assert_ok(upstream_tls_compile(
+        &w.c, socket_of(&w, PROXY, "'config':{'version':'V2'},'transport_socket':" RAW), &tls,
+        &proxy));
+    assert_null(tls);
+    assert_int_equal(proxy, 2);
+    assert_ok(upstream_tls_compile(
+        &w.c,
+        socket_of(&w, PROXY,
+                  "'transport_socket':{'name':'t','typed_config':{'@type':'" TYPE CLIENT
+                  "','sni':'a.b'}}"),
+        &tls, &proxy));
+    assert_string_equal(upstream_tls_options(tls, 1).sni, "a.b");
+    assert_int_equal(proxy, 1);
+    upstream_tls_free(tls);
     arena_free(w.arena);
 }
 

@@ -33,7 +33,8 @@ static int meets(const char *matchers)
         ca.cert.n, "match_subject_alt_names", list);
     assert_ok(pb_json_parse(j, &envoy__config__core__v3__transport_socket__descriptor,
                             &xds_json_types, a, &m, NULL, &err));
-    int r = upstream_tls_compile(&c, (const void *)m, &tls);
+    uint8_t proxy;
+    int r = upstream_tls_compile(&c, (const void *)m, &tls, &proxy);
     if (r < 0)
         return r;
     contexts(&w, (struct tls_config){CERTIFIED(cert)}, (struct tls_config){.insecure = true});
