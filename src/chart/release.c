@@ -39,9 +39,8 @@ int release_unzip(struct str in, struct buf *out, struct err *reterr)
 int release_zip(struct str in, struct buf *out)
 {
     z_stream z = {0};
-    if (in.n > RELEASE_BYTES_MAX ||
-        deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 9, Z_DEFAULT_STRATEGY) !=
-            Z_OK)
+    if (in.n > RELEASE_BYTES_MAX || deflateInit2(&z, Z_BEST_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 9,
+                                                 Z_DEFAULT_STRATEGY) != Z_OK)
         return -ENOMEM;
     uLong bound = deflateBound(&z, in.n);
     unsigned char *room = buf_reserve(out, bound);
@@ -95,9 +94,8 @@ int release_read(const json_t *secret, struct release *ret, struct err *reterr)
     if (r < 0)
         return err_set(reterr, r, NULL, "Secret %s is no record of a release: %s",
                        name ? name : "(no name)", data ? err_text(&err) : "no data.release");
-    *ret = (struct release){version, xstrdup(json_at_str(record, "info.status")),
-                            xstrdup(manifest), json_incref(json_object_get(record, "config")),
-                            NULL};
+    *ret = (struct release){version, xstrdup(json_at_str(record, "info.status")), xstrdup(manifest),
+                            json_incref(json_object_get(record, "config")), NULL};
     if (!json_is_object(ret->config)) {
         json_decref(ret->config);
         ret->config = json_object();
@@ -124,8 +122,8 @@ static json_t *chart_record(void)
     for (size_t i = 0; i < n; i++) {
         struct str name = str_from(f[i].name);
         if (str_starts(name, STR("templates/")))
-            json_array_append_new(templates, json_pack("{s:s,s:o}", "name", f[i].name, "data",
-                                                       base64_of(f[i].text)));
+            json_array_append_new(
+                templates, json_pack("{s:s,s:o}", "name", f[i].name, "data", base64_of(f[i].text)));
         else if (str_starts(name, STR("files/")))
             json_array_append_new(
                 others, json_pack("{s:s,s:o}", "name", f[i].name, "data", base64_of(f[i].text)));
@@ -144,12 +142,12 @@ json_t *release_record(int64_t version, const char *first_deployed, json_t *conf
 {
     char now[21];
     time_format_rfc3339(time_real_s(), now);
-    return json_pack(
-        "{s:s,s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o,s:O,s:o,s:I,s:s}", "name", CHART_RELEASE, "info",
-        "first_deployed", first_deployed ? first_deployed : now, "last_deployed", now, "deleted",
-        "", "description", "", "status", "unknown", "notes", json_text(notes), "chart",
-        chart_record(), "config", config, "manifest", json_text(manifest), "version",
-        (json_int_t)version, "namespace", CHART_NAMESPACE);
+    return json_pack("{s:s,s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o,s:O,s:o,s:I,s:s}", "name", CHART_RELEASE,
+                     "info", "first_deployed", first_deployed ? first_deployed : now,
+                     "last_deployed", now, "deleted", "", "description", "", "status", "unknown",
+                     "notes", json_text(notes), "chart", chart_record(), "config", config,
+                     "manifest", json_text(manifest), "version", (json_int_t)version, "namespace",
+                     CHART_NAMESPACE);
 }
 
 void release_set_status(json_t *record, const char *status, const char *description)
@@ -164,8 +162,7 @@ json_t *release_secret(const json_t *record, struct err *reterr)
     AUTO_DONE(buf) struct buf zipped = {0};
     AUTO_DONE(buf) struct buf inner = {0};
     AUTO_CHARS char *name = release_secret_name(json_at_int(record, "version", 1));
-    AUTO_CHARS char *version =
-        xasprintf("%lld", (long long)json_at_int(record, "version", 1));
+    AUTO_CHARS char *version = xasprintf("%lld", (long long)json_at_int(record, "version", 1));
     AUTO_CHARS char *now = xasprintf("%lld", (long long)time_real_s());
     json_write(&text, record);
     if (text.failed || release_zip(buf_str(&text), &zipped) < 0) {
@@ -174,9 +171,8 @@ json_t *release_secret(const json_t *record, struct err *reterr)
     }
     base64_encode(buf_str(&zipped), &inner);
     return json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s,s:s,s:s,s:s,s:s}},s:s,s:{s:o}}", "apiVersion",
-                     "v1", "kind", "Secret", "metadata", "name", name, "namespace",
-                     CHART_NAMESPACE, "labels", "name", CHART_RELEASE, "owner", "helm", "status",
+                     "v1", "kind", "Secret", "metadata", "name", name, "namespace", CHART_NAMESPACE,
+                     "labels", "name", CHART_RELEASE, "owner", "helm", "status",
                      json_at_str(record, "info.status"), "version", version, "modifiedAt", now,
-                     "type", "helm.sh/release.v1", "data", "release",
-                     base64_of(buf_str(&inner)));
+                     "type", "helm.sh/release.v1", "data", "release", base64_of(buf_str(&inner)));
 }

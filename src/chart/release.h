@@ -8,10 +8,10 @@ enum { RELEASE_BYTES_MAX = 32 * 1024 * 1024, RELEASE_HISTORY = 10 };
 
 struct release {
     int64_t version;
-    char *status;     /* deployed, superseded, failed, pending-install, … */
-    char *manifest;   /* YAML of all its objects */
-    json_t *config;   /* the values that were chosen */
-    json_t *record;   /* all of it, as it was read */
+    char *status;   /* deployed, superseded, failed, pending-install, … */
+    char *manifest; /* YAML of all its objects */
+    json_t *config; /* the values that were chosen */
+    json_t *record; /* all of it, as it was read */
 };
 
 void release_done(struct release *r);

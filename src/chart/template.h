@@ -13,11 +13,11 @@ struct chart_file {
 struct templates;
 
 enum {
-    TEMPLATE_DEPTH_MAX = 64,                  /* of blocks, parentheses, includes */
-    TEMPLATE_STEPS_MAX = 20000,               /* of one rendering */
-    TEMPLATE_OUTPUT_MAX = 16 * 1024 * 1024,   /* bytes of one rendering */
-    TEMPLATE_VALUES_MAX = 100000,             /* in a value that is copied or written */
-    TEMPLATE_TEXT_MAX = 4 * 1024 * 1024,      /* bytes of one template */
+    TEMPLATE_DEPTH_MAX = 64,                /* of blocks, parentheses, includes */
+    TEMPLATE_STEPS_MAX = 20000,             /* of one rendering */
+    TEMPLATE_OUTPUT_MAX = 16 * 1024 * 1024, /* bytes of one rendering */
+    TEMPLATE_VALUES_MAX = 100000,           /* in a value that is copied or written */
+    TEMPLATE_TEXT_MAX = 4 * 1024 * 1024,    /* bytes of one template */
 };
 
 /* files: what .Files.Get and .Files.Glob find; borrowed. */
@@ -25,8 +25,8 @@ struct templates *templates_new(const struct chart_file *files, size_t n_files);
 void templates_free(struct templates *t); /* NULL is allowed */
 DEFINE_AUTO(templates);
 /* text is borrowed as long as the set lives. -EINVAL with "NAME:LINE: what is wrong". */
-int templates_add(struct templates *t, const char *name, struct str text,
-                  struct err *reterr) NODISCARD;
+int templates_add(struct templates *t, const char *name, struct str text, struct err *reterr)
+    NODISCARD;
 /* data: what "." and "$" are: {Values, Release, Chart}. Appends to out. */
 int templates_render(const struct templates *t, const char *name, json_t *data, struct buf *out,
                      struct err *reterr) NODISCARD;

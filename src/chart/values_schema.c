@@ -155,8 +155,8 @@ static void on_required(struct check *c, json_t *is, json_t *v, const char *path
 {
     size_t i;
     json_t *name;
-    json_array_foreach(is, i, name) if (json_is_object(v) &&
-                                        !json_object_get(v, json_string_value(name)))
+    json_array_foreach(is, i,
+                       name) if (json_is_object(v) && !json_object_get(v, json_string_value(name)))
         tell(c, path, "%s is missing", json_string_value(name));
 }
 
@@ -275,16 +275,26 @@ static const struct {
     const char *word;
     void (*fn)(struct check *c, json_t *is, json_t *v, const char *path);
 } words[] = {
-    {"type", on_type},         {"enum", on_enum},
-    {"const", on_const},       {"pattern", on_pattern},
-    {"minimum", on_minimum},   {"maximum", on_maximum},
-    {"required", on_required}, {"minLength", on_min_length},
-    {"items", on_items},       {"minItems", on_min_items},
-    {"allOf", on_all_of},      {"properties", on_properties},
-    {"anyOf", on_any_of},      {"not", on_not},
-    {"$schema", NULL},         {"title", NULL},
-    {"then", NULL},            {"description", NULL},
-    {"if", NULL},              {"additionalProperties", NULL},
+    {"type", on_type},
+    {"enum", on_enum},
+    {"const", on_const},
+    {"pattern", on_pattern},
+    {"minimum", on_minimum},
+    {"maximum", on_maximum},
+    {"required", on_required},
+    {"minLength", on_min_length},
+    {"items", on_items},
+    {"minItems", on_min_items},
+    {"allOf", on_all_of},
+    {"properties", on_properties},
+    {"anyOf", on_any_of},
+    {"not", on_not},
+    {"$schema", NULL},
+    {"title", NULL},
+    {"then", NULL},
+    {"description", NULL},
+    {"if", NULL},
+    {"additionalProperties", NULL},
 };
 
 static void check(struct check *c, json_t *schema, json_t *v, const char *path)

@@ -22,7 +22,8 @@ static void test_defaults(void **state)
     AUTO_JSON json_t *again = NULL;
     assert_ok(chart_parse_manifest(buf_str(&o.manifest), &again, NULL));
     assert_true(json_equal(again, o.objects));
-    assert_non_null(strstr(buf_cstr(&o.notes), "Ingresses of the classes fairlead, nginx are served"));
+    assert_non_null(
+        strstr(buf_cstr(&o.notes), "Ingresses of the classes fairlead, nginx are served"));
 }
 
 int main(void)
