@@ -119,11 +119,14 @@ static int compare(const void *a, const void *b)
 static int add_document(struct documents *d, const char *file, struct str text, struct err *reterr)
 {
     AUTO_JSON json_t *objects = json_array();
+    AUTO_DONE(buf) struct buf whole = {0}; /* a block of text at its end keeps its last newline */
     while (text.n && (text.p[0] == '\n' || text.p[0] == ' '))
         text = str_sub(text, 1, text.n);
     while (text.n && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == ' '))
         text.n--;
-    if (manifest_parse(text, file, objects, reterr) < 0)
+    buf_add_str(&whole, text);
+    buf_add_char(&whole, '\n');
+    if (manifest_parse(buf_str(&whole), file, objects, reterr) < 0)
         return reterr ? reterr->code : -EINVAL;
     if (json_array_size(objects) > 1)
         return err_set(reterr, -EINVAL, NULL, "%s: a document with several objects", file);

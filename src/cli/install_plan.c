@@ -13,14 +13,31 @@ struct diff {
     size_t lines;
 };
 
-static void add_value(struct buf *b, const json_t *v)
+/* from: how much of its text is left out, being the same as the other's. */
+static void add_value(struct buf *b, const json_t *v, size_t from)
 {
     AUTO_DONE(buf) struct buf text = {0};
     json_write(&text, v);
-    if (text.n > VALUE_SHOWN)
-        buf_addf(b, STR_FMT "…", STR_ARG(str_first(buf_str(&text), VALUE_SHOWN)));
-    else
-        buf_add_str(b, buf_str(&text));
+    struct str s = str_sub(buf_str(&text), MIN(from, text.n), text.n);
+    buf_addf(b, "%s" STR_FMT "%s", from ? "…" : "", STR_ARG(str_first(s, VALUE_SHOWN)),
+             s.n > VALUE_SHOWN ? "…" : "");
+}
+
+/* Where long values begin to differ, less a little. */
+static size_t common_start(const json_t *before, const json_t *after)
+{
+    AUTO_DONE(buf) struct buf a = {0};
+    AUTO_DONE(buf) struct buf b = {0};
+    size_t n = 0;
+    json_write(&a, before);
+    json_write(&b, after);
+    while (n < MIN(a.n, b.n) && a.p[n] == b.p[n])
+        n++;
+    if (MAX(a.n, b.n) <= VALUE_SHOWN || n <= VALUE_SHOWN / 2)
+        return 0;
+    for (n -= VALUE_SHOWN / 4; n && ((unsigned char)a.p[n] & 0xc0) == 0x80;)
+        n--; /* not in the middle of a character */
+    return n;
 }
 
 static void add_line(struct diff *d, char sign, const char *path, const json_t *before,
@@ -29,12 +46,13 @@ static void add_line(struct diff *d, char sign, const char *path, const json_t *
     if (++d->lines > FIELDS_SHOWN)
         return;
     buf_addf(d->to, "    %c %s: ", sign, path);
+    size_t from = before && after ? common_start(before, after) : 0;
     if (before)
-        add_value(d->to, before);
+        add_value(d->to, before, from);
     if (before && after)
         buf_add_cstr(d->to, " -> ");
     if (after)
-        add_value(d->to, after);
+        add_value(d->to, after, from);
     buf_add_char(d->to, '\n');
 }
 
@@ -72,14 +90,14 @@ static void compare_lists(struct diff *d, const char *path, const json_t *before
                           const json_t *after)
 {
     const json_t *v;
-    size_t i;
+    size_t i, lines = d->lines;
     const json_t *first = json_array_get(json_array_size(before) ? before : after, 0);
     if (json_is_string(first)) {
         json_array_foreach(before, i, v) if (!json_array_has(after, v))
             add_line(d, '-', path, v, NULL);
         json_array_foreach(after, i, v) if (!json_array_has(before, v))
             add_line(d, '+', path, NULL, v);
-        if (json_array_size(before) == json_array_size(after) && !json_equal(before, after))
+        if (d->lines == lines && !json_equal(before, after)) /* the same in another order */
             add_line(d, '~', path, before, after);
         return;
     }
