@@ -9,6 +9,7 @@
 
 #define CLEANUP   "--cleanup-and-wait"
 #define ROOT_CERT "fairlead-ca-root-cert"
+#define NAMESPACE "/api/v1/namespaces/" CHART_NAMESPACE
 
 enum { TIMEOUT_MS = 5 * 60 * 1000, PAUSE_MS = 300 };
 
@@ -193,7 +194,7 @@ static int drop_namespace(struct uninstall *u)
     AUTO_JSON json_t *spaces = root_certs(u);
     json_t *ns;
     size_t i;
-    int code = drop_path(u, "/api/v1/namespaces/" CHART_NAMESPACE);
+    int code = drop_path(u, NAMESPACE);
     json_array_foreach(spaces, i, ns)
     {
         AUTO_CHARS char *path =
@@ -201,6 +202,23 @@ static int drop_namespace(struct uninstall *u)
         code = code < 0 ? drop_path(u, path) : code;
     }
     return code;
+}
+
+static int wait_for_namespace(struct uninstall *u)
+{
+    const struct timespec pause = {0, PAUSE_MS * 1000000L};
+    for (bool told = false; u->in.wait; told = true) {
+        AUTO_JSON json_t *ns = install_get(&u->in, NAMESPACE);
+        if (!ns)
+            break;
+        if (!told)
+            fputs("waiting for the namespace " CHART_NAMESPACE " to end\n", stderr);
+        if (time_mono_ms() - u->in.began_ms >= u->in.timeout_ms)
+            return program_fail(EXIT_TIMEOUT, "something in it has finalizers",
+                                "the namespace " CHART_NAMESPACE " has not ended");
+        (void)nanosleep(&pause, NULL);
+    }
+    return -1;
 }
 
 static void say_what_is_left(struct uninstall *u)
@@ -251,6 +269,8 @@ static int run(struct uninstall *u)
     code = code < 0 ? install_forget(in) : code;
     if (code < 0 && u->namespace_too)
         code = drop_namespace(u);
+    if (code < 0 && u->namespace_too)
+        code = wait_for_namespace(u);
     if (code >= 0)
         return code;
     say_what_is_left(u);
