@@ -167,6 +167,8 @@ static struct expr *parse_string(struct parser *p)
     char quote = peek(p, 0);
     for (advance(p, 1); p->at < p->text.n && peek(p, 0) != quote; advance(p, 1)) {
         char c = peek(p, 0);
+        if (c == '\n' && quote == '"')
+            return fail(p, "a text without an end");
         if (c == '\\' && quote == '"') {
             advance(p, 1);
             const char *found = peek(p, 0) ? strchr(from, peek(p, 0)) : NULL;
@@ -174,8 +176,6 @@ static struct expr *parse_string(struct parser *p)
                 return fail(p, "an escape that is not known");
             c = to[found - from];
         }
-        if (c == '\n' && quote == '"')
-            return fail(p, "a text without an end");
         buf_add_char(&b, c);
     }
     if (p->at >= p->text.n)
@@ -261,6 +261,8 @@ static struct expr *parse_operand(struct parser *p)
     } else {
         return fail(p, "a value is missing");
     }
+    if (e && p->at >= p->text.n)
+        return fail(p, "a }} is missing");
     if (e && !is_space(peek(p, 0)) && peek(p, 0) != ')' && peek(p, 0) != '|' && peek(p, 0) != ',' &&
         !at_close(p))
         return fail(p, "a blank is missing");
