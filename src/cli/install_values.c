@@ -47,6 +47,8 @@ int install_check_values(struct install *in)
     AUTO_JSON json_t *defaults = chart_values();
     AUTO_DONE(buf) struct buf told = {0};
     struct err err = {0};
+    if (json_object_size(json_object_get(in->chosen, "global")))
+        return program_fail(EXIT_FAILED, "leave it out", "global: nothing here heeds it");
     json_decref(in->values);
     in->values = values_coalesce(defaults, in->chosen);
     int found = values_check(schema, in->values, &told, &err);
