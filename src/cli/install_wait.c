@@ -84,9 +84,10 @@ static void print_pod(struct install *in, const json_t *pod)
     bool running = false;
     json_array_foreach(json_at(pod, "status.conditions"), i, c)
     {
-        const char *message = json_key_str(c, "message");
-        if (message && !streq(json_key_str(c, "status"), "True"))
-            fprintf(stderr, "  pod/%s: %s: %s\n", name, json_key_str(c, "type"), message);
+        const char *message = json_key_str(c, "message"), *type = json_key_str(c, "type");
+        if (message && type && !strstr(type, "Ready") && /* containers say why they are not */
+            !streq(json_key_str(c, "status"), "True"))
+            fprintf(stderr, "  pod/%s: %s: %s\n", name, type, message);
     }
     json_array_foreach(json_at(pod, "status.containerStatuses"), i, c)
     {
