@@ -59,8 +59,7 @@ static int read_list(struct reader *r, json_t **ret)
         end = read_until(r, ",}", &word, &escaped);
         if (!end)
             return wrong(r, "a } is missing");
-        if (word.n || end == ',')
-            json_array_append_new(list, typed(r, buf_str(&word), escaped));
+        json_array_append_new(list, typed(r, buf_str(&word), escaped)); /* {} is one empty text */
     }
     if (r->at < r->text.n && r->text.p[r->at++] != ',')
         return wrong(r, "behind a } comes a comma");
@@ -174,24 +173,21 @@ void values_merge(json_t *values, const json_t *over)
     }
 }
 
-static void drop_nulls(json_t *j)
-{
-    void *next;
-    const char *key;
-    json_t *v;
-    json_object_foreach_safe(j, next, key, v)
-    {
-        if (json_is_null(v))
-            json_object_del(j, key);
-        else
-            drop_nulls(v);
-    }
-}
-
 json_t *values_coalesce(const json_t *defaults, const json_t *chosen)
 {
     json_t *all = json_deep_copy(defaults);
-    values_merge(all, chosen);
-    drop_nulls(all);
+    const char *key;
+    json_t *v;
+    /* Reading is all that is done with it. */
+    json_object_foreach((json_t *)(uintptr_t)chosen, key, v)
+    {
+        json_t *has = json_object_get(all, key);
+        if (json_is_null(v) && has)
+            json_object_del(all, key);
+        else if (json_is_object(has) && json_is_object(v))
+            json_object_set_new(all, key, values_coalesce(has, v));
+        else
+            json_object_set_new(all, key, json_deep_copy(v));
+    }
     return all;
 }

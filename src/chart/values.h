@@ -8,7 +8,7 @@
 int values_set(json_t *values, struct str text, bool texts, struct err *reterr) NODISCARD;
 /* Members of over into those of values, maps within maps; null stays: it takes a default out. */
 void values_merge(json_t *values, const json_t *over);
-/* The defaults with what was chosen: a new tree, without what was chosen as null. */
+/* The defaults with what was chosen: a new tree, without the defaults that null was chosen for. */
 json_t *values_coalesce(const json_t *defaults, const json_t *chosen);
 
 enum { VALUES_ERRORS_MAX = 20, VALUES_INDEX_MAX = 1000, VALUES_PATH_MAX = 30 };

@@ -133,11 +133,23 @@ static int put_out(struct install *in)
     return code;
 }
 
+/* Helm keeps them in another order. */
+static bool same_objects(const struct install *in)
+{
+    AUTO_JSON json_t *before = NULL;
+    const json_t *o;
+    size_t i;
+    if (chart_parse_manifest(str_from(in->last.manifest), &before, NULL) < 0 ||
+        json_array_size(before) != json_array_size(in->output.objects))
+        return false;
+    json_array_foreach(before, i, o) if (!json_array_has(in->output.objects, o)) return false;
+    return true;
+}
+
 static bool is_as_it_was(const struct install *in)
 {
     return !install_changes(in) && in->last.version && streq(in->last.status, "deployed") &&
-           str_is(buf_str(&in->output.manifest), in->last.manifest) &&
-           json_equal(in->chosen, in->last.config);
+           json_equal(in->chosen, in->last.config) && same_objects(in);
 }
 
 static int run(struct install *in)

@@ -24,7 +24,7 @@ static void test_set(void **state)
     assert_set("a.b=1,a.c=true,d=null", "{\"a\":{\"b\":1,\"c\":true},\"d\":null}");
     assert_set("a=", "{\"a\":\"\"}");
     assert_set("a={x,2},b=c", "{\"a\":[\"x\",2],\"b\":\"c\"}");
-    assert_set("a={}", "{\"a\":[]}");
+    assert_set("a={}", "{\"a\":[\"\"]}");
     assert_set("a[0].b=1,a[1].b=2", "{\"a\":[{\"b\":1},{\"b\":2}]}");
     assert_set("a[1]=x", "{\"a\":[null,\"x\"]}");
     assert_set("a=x\\,y,b\\.c=d", "{\"a\":\"x,y\",\"b.c\":\"d\"}");
@@ -62,11 +62,12 @@ static void test_together(void **state)
     AUTO_DONE(buf) struct buf b = {0};
     assert_ok(json_parse(STR("{\"a\":{\"b\":1,\"c\":2},\"l\":[1,2],\"x\":{\"y\":1}}"), 0, NULL,
                          &defaults, NULL));
-    assert_ok(json_parse(STR("{\"a\":{\"b\":3,\"c\":null},\"l\":[9],\"x\":null}"), 0, NULL, &chosen,
-                         NULL));
+    assert_ok(
+        json_parse(STR("{\"a\":{\"b\":3,\"c\":null},\"l\":[9],\"x\":null,\"n\":{\"o\":null}}"), 0,
+                   NULL, &chosen, NULL));
     AUTO_JSON json_t *all = values_coalesce(defaults, chosen);
     go_json_write(&b, all);
-    assert_string_equal(buf_cstr(&b), "{\"a\":{\"b\":3},\"l\":[9]}");
+    assert_string_equal(buf_cstr(&b), "{\"a\":{\"b\":3},\"l\":[9],\"n\":{\"o\":null}}");
 }
 
 static void assert_told(const char *set, const char *want)
@@ -109,7 +110,7 @@ static void test_schema(void **state)
     assert_told("gateway.service.extraPorts[0].port=1",
                 "gateway.service.extraPorts[0]: name is missing");
     assert_told("control.nodeSelector.a=1", "control.nodeSelector.a: 1 is not a text");
-    assert_told("ingress.controllers={}", "fewer than 1");
+    assert_told("image.foo=null", "image.foo: there is no such value");
 }
 
 static void test_a_schema_of_more(void **state)
@@ -119,6 +120,10 @@ static void test_a_schema_of_more(void **state)
     AUTO_JSON json_t *v = json_object();
     AUTO_DONE(buf) struct buf told = {0};
     struct err err = {0};
+    AUTO_JSON json_t *few = json_pack("{s:[]}", "l");
+    AUTO_JSON json_t *list = json_pack("{s:{s:{s:i}}}", "properties", "l", "minItems", 1);
+    assert_int_equal(values_check(list, few, &told, &err), 1);
+    assert_string_equal(buf_cstr(&told), "l: has fewer than 1 elements\n");
     assert_ok(json_parse(STR("{\"oneOf\": []}"), 0, NULL, &schema, NULL));
     assert_int_equal(values_check(schema, v, &told, &err), -ENOTSUP);
     assert_non_null(strstr(err_text(&err), "oneOf"));
