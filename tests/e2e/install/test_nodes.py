@@ -26,7 +26,7 @@ class Cluster:
     """Objects by path; a DaemonSet on three nodes, whose pods become ready one by one as its template changes."""
 
     def __init__(self):
-        self.objects, self.log, self.stuck = {}, [], False
+        self.objects, self.log, self.stuck, self.version = {}, [], False, "v1.29.0"
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ class Cluster:
             def any(self):
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
-                self.answer(*owner.on(self.command, self.path, body))
+                self.answer(*owner.on(self.command, self.path, body, self.headers.get("Content-Type", "")))
             do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = any
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -59,11 +59,25 @@ class Cluster:
     def put(self, o):
         self.objects[self.path_of(o)] = o
 
-    def on(self, method, target, body):
-        path = target.split("?")[0]
+    def applied(self, path, body, dry_run):
+        """Server-side apply by one who has all fields."""
+        if dry_run:
+            return 200, body
+        body["metadata"]["generation"] = self.objects.get(path, {"metadata": {"generation": 0}})["metadata"].get("generation", 0) + 1
+        if body["kind"] == "DaemonSet":
+            body["status"] = {"observedGeneration": body["metadata"]["generation"], "desiredNumberScheduled": 3, "updatedNumberScheduled": 0, "numberReady": 0}
+        self.objects[path] = body
+        return 201, body
+
+    def on(self, method, target, body, form):
+        path, _, query = target.partition("?")
+        if path == "/version":
+            return 200, {"gitVersion": self.version}
+        if path.endswith("/selfsubjectaccessreviews"):
+            return 201, {"status": {"allowed": True}}
         if path in KINDS:
             return 200, {"kind": "APIResourceList", "resources": [{"name": p, "kind": k, "namespaced": n} for p, k, n in KINDS[path]]}
-        if method != "GET":
+        if method != "GET" and "dryRun" not in query:
             self.log.append((method, path))
         o = self.objects.get(path)
         if method == "GET":
@@ -71,7 +85,12 @@ class Cluster:
             if o and o["kind"] == "DaemonSet" and not self.stuck and o["status"]["numberReady"] < 3:
                 o["status"]["numberReady"] += 1
                 o["status"]["updatedNumberScheduled"] = 3
-            return (200, o) if o else (200, {"kind": "List", "items": inside}) if path.rsplit("/", 1)[1] in ("secrets", "pods", "configmaps") else (404, {"kind": "Status", "code": 404, "message": "not found"})
+            return (200, o) if o else (200, {"kind": "List", "items": inside}) if path.rsplit("/", 1)[1] in ("secrets", "pods", "configmaps", "endpointslices") else (404, {"kind": "Status", "code": 404, "message": "not found"})
+        if method in ("POST", "PUT"):
+            self.objects[path if method == "PUT" else f"{path}/{body['metadata']['name']}"] = body
+            return 201, body
+        if "apply-patch" in form:
+            return self.applied(path, body, "dryRun" in query)
         if not o:
             return 404, {"kind": "Status", "code": 404, "message": "not found"}
         if method == "DELETE":
@@ -86,9 +105,21 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """With a release of Helm's in it."""
+def empty(tmp_path):
     c = Cluster()
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
+              "clusters": [{"name": "a", "cluster": {"server": f"http://127.0.0.1:{c.server.server_port}"}}]}
+    (tmp_path / "config").write_text(json.dumps(config))
+    c.kubeconfig = tmp_path / "config"
+    yield c
+    c.server.shutdown()
+    c.server.server_close()
+
+
+@pytest.fixture
+def cluster(empty):
+    """With a release of Helm's in it."""
+    c = empty
     manifest = run(FAIRLEAD, "install", "--render", "--set", "crds.install=false,control.enabled=false,gateway.enabled=false,mesh.enabled=false,agent.apiServer.host=192.0.2.1,agent.extraArgs={--masquerade-all}")
     manifest += "---\napiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: hook}\nwebhooks: []\n"
     for o in yaml.safe_load_all(manifest):
@@ -101,16 +132,45 @@ def cluster(tmp_path):
     c.put({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sh.helm.release.v1.fairlead.v1", "labels": {"owner": "helm", "name": "fairlead", "version": "1", "status": "deployed"}},
            "data": {"release": base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()}})
     c.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
-    config = {"apiVersion": "v1", "kind": "Config", "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
-              "clusters": [{"name": "a", "cluster": {"server": f"http://127.0.0.1:{c.server.server_port}"}}]}
-    (tmp_path / "config").write_text(json.dumps(config))
-    c.kubeconfig = tmp_path / "config"
-    yield c
-    c.server.shutdown()
+    return c
 
 
 def uninstall(cluster, *argv, check=True):
     return run(FAIRLEAD, "uninstall", "--yes", "--kubeconfig", cluster.kubeconfig, *argv, check=check)
+
+
+SERVICES_ALONE = ["--set", "crds.install=false,control.enabled=false,gateway.enabled=false,mesh.enabled=false"]
+AGENTS = f"/apis/apps/v1/namespaces/{SYSTEM}/daemonsets/fairlead-agent"
+
+
+def record(cluster, version):
+    """(values, status) of a revision."""
+    secret = cluster.objects[f"/api/v1/namespaces/{SYSTEM}/secrets/sh.helm.release.v1.fairlead.v{version}"]
+    found = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+    return found["config"], found["info"]["status"]
+
+
+def test_agents_come(empty):
+    """The API server's address is found and kept as a value; the namespace lets agents in; every node is waited for."""
+    empty.objects["/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"] = {
+        "metadata": {"name": "kubernetes"}, "endpoints": [{"addresses": ["192.0.2.7"]}, {"addresses": ["192.0.2.8"]}], "ports": [{"port": 7443}]}
+    done = run(FAIRLEAD, "install", *SERVICES_ALONE, "--yes", "--kubeconfig", empty.kubeconfig, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "192.0.2.7, port 7443, of 2: by the EndpointSlice of kubernetes" in done.stdout and "(2 of 3 ready)" in done.stderr
+    values, status = record(empty, 1)
+    assert values["agent"]["apiServer"] == {"host": "192.0.2.7", "port": 7443} and status == "deployed"
+    agents = empty.objects[AGENTS]
+    assert {"name": "KUBERNETES_SERVICE_HOST", "value": "192.0.2.7"} in agents["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert agents["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+    assert empty.objects[f"/api/v1/namespaces/{SYSTEM}"]["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "privileged"}
+    assert [p.rsplit("/", 1)[1] for m, p in empty.log] == ["namespaces", "secrets", "fairlead-agent", "fairlead-agent", "fairlead-agent", "fairlead-agent", "sh.helm.release.v1.fairlead.v1"]
+    assert [p.split("/")[-2] for m, p in empty.log if m == "PATCH"] == ["serviceaccounts", "clusterroles", "clusterrolebindings", "daemonsets"]
+
+
+def test_too_old(empty):
+    empty.version = "v1.28.9"
+    done = run(FAIRLEAD, "install", *SERVICES_ALONE, "--yes", "--kubeconfig", empty.kubeconfig, check=False)
+    assert done.returncode == 2 and "FAIL  FL-INST-001" in done.stdout and "the server is v1.28.9" in done.stdout and empty.log == []
 
 
 def test_webhooks_then_nodes_then_the_rest(cluster):
