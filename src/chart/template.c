@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { ARENA_MAX = 64 * 1024 * 1024 };
-
 enum stop {
     STOP_NONE,
     STOP_EOF,
@@ -27,33 +25,6 @@ struct parser {
 
 static int parse_list(struct parser *p, struct node **ret, enum stop *ret_stop);
 static struct expr *parse_pipeline(struct parser *p);
-
-struct templates *templates_new(const struct chart_file *files, size_t n_files)
-{
-    struct templates *t = NEW(struct templates);
-    t->arena = arena_new(ARENA_MAX);
-    t->files = files;
-    t->n_files = n_files;
-    return t;
-}
-
-void templates_free(struct templates *t)
-{
-    if (!t)
-        return;
-    vec_done(&t->parts);
-    arena_free(t->arena);
-    free(t);
-}
-
-const struct template_part *templates_find(const struct templates *t, struct str name)
-{
-    const struct template_part *found = NULL;
-    VEC_FOREACH (p, &t->parts)
-        if (str_eq(p->name, name))
-            found = p;
-    return found;
-}
 
 /* ---- words ---- */
 

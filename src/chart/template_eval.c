@@ -7,18 +7,6 @@
 
 static int run_list(struct template_run *r, const struct node *n, json_t *dot, struct buf *out);
 
-json_t *template_fail(struct template_run *r, unsigned line, const char *fmt, ...)
-{
-    char what[300];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    if (!r->err->code)
-        err_set(r->err, -EINVAL, NULL, "%s:%u: %s", r->file, line, what);
-    return NULL;
-}
-
 /* ---- values ---- */
 
 static json_t *variable(struct template_run *r, const struct expr *e)
@@ -221,8 +209,8 @@ static int run_list(struct template_run *r, const struct node *n, json_t *dot, s
     return result;
 }
 
-int template_run_part(struct template_run *r, struct str name, unsigned line, json_t *dot,
-                      struct buf *out)
+static int run_part(struct template_run *r, struct str name, unsigned line, json_t *dot,
+                    struct buf *out)
 {
     const struct template_part *part = templates_find(r->t, name);
     const char *file = r->file;
@@ -251,9 +239,9 @@ int templates_render(const struct templates *t, const char *name, json_t *data, 
                      struct err *reterr)
 {
     struct err err = {0};
-    struct template_run r = {.t = t, .file = name, .err = &err};
+    struct template_run r = {.t = t, .file = name, .run_part = run_part, .err = &err};
     out->cap = out->cap ? out->cap : TEMPLATE_OUTPUT_MAX;
-    int result = template_run_part(&r, str_from(name), 0, data, out);
+    int result = run_part(&r, str_from(name), 0, data, out);
     vec_done(&r.variables);
     if (result == 0 && out->failed)
         err_set(&err, result = -E2BIG, NULL, "%s: more text than is taken", name);

@@ -377,7 +377,7 @@ static json_t *fn_from_yaml(struct call *c)
 static json_t *fn_include(struct call *c)
 {
     AUTO_DONE(buf) struct buf b = {.cap = TEMPLATE_OUTPUT_MAX};
-    if (template_run_part(c->r, text_of(c->v[0]), c->e->line, c->v[1], &b) < 0)
+    if (c->r->run_part(c->r, text_of(c->v[0]), c->e->line, c->v[1], &b) < 0)
         return NULL;
     return taken(c, &b);
 }

@@ -72,14 +72,15 @@ struct template_run {
     size_t base; /* the first that this template sees */
     unsigned depth;
     unsigned steps;
+    /* What include does. */
+    int (*run_part)(struct template_run *r, struct str name, unsigned line, json_t *dot,
+                    struct buf *out);
     struct err *err;
 };
 
 /* An error with file and line; NULL. */
 json_t *template_fail(struct template_run *r, unsigned line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-int template_run_part(struct template_run *r, struct str name, unsigned line, json_t *dot,
-                      struct buf *out) NODISCARD;
 
 enum { TEMPLATE_ARGS_MAX = 32 };
 bool template_function_exists(struct str name);
