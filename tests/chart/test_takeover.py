@@ -8,7 +8,7 @@ import yaml
 
 from lab_harness import Lab, running
 from suite import FAIRLEAD, run
-from test_chart import CHART, FOR_LAB, SYSTEM, helm, sets  # noqa: F401 (a fixture)
+from test_chart import CHART, FOR_LAB, SYSTEM, sets
 from values_of_chart import by_chance
 
 SEEDS = int(os.environ.get("SEEDS", "25"))
@@ -21,7 +21,7 @@ def objects(text):
 
 
 @pytest.mark.parametrize("values", FIXED + [{**by_chance(s), "crds": {"install": False}} for s in range(SEEDS)], ids=lambda v: "")
-def test_the_same_objects(helm, values, tmp_path):  # noqa: F811
+def test_the_same_objects(helm, values, tmp_path):
     file = tmp_path / "values.json"
     file.write_text(json.dumps(values))
     theirs = helm("template", "fairlead", CHART, "--namespace", SYSTEM, "--kube-version", "1.37.0", "-f", file)
@@ -31,7 +31,7 @@ def test_the_same_objects(helm, values, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("argv", [
     ["a.b=1,X.a.c=true", "a.d=null"], ["a={x,2,true}", "b={}"], ["a[1].b=c", "a[0]=d"], [r"a=x\,y,X.b\.c=d"], ["a=0123,X.b=0,X.c=-5,X.d=1.5,X.e="], ["a=x=y", "a=z"], ["a.b=1", "a=2"]], ids=str)
-def test_the_same_sets(helm, argv):  # noqa: F811
+def test_the_same_sets(helm, argv):
     """--set means what it means to Helm: shown by a value that may be anything."""
     chosen = sets([*FOR_LAB, "crds.install=false"] + ["control.affinity." + a.replace("X.", "control.affinity.") for a in argv])
     theirs = helm("template", "fairlead", CHART, "--namespace", SYSTEM, "--kube-version", "1.37.0", *chosen)
@@ -52,7 +52,7 @@ def args(lab, name):
     return lab.get(f"deploy/{name}", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]["args"]
 
 
-def test_each_takes_over(lab, helm):  # noqa: F811
+def test_each_takes_over(lab, helm):
     """In by one, changed by the other, back, and out: values are kept, what is no longer said goes, whoever had said it."""
     at = ["--namespace", SYSTEM]
     lab.fairlead("install", *sets(FOR_LAB), "--set", "gateway.replicas=1", "--yes", timeout=90)

@@ -4,7 +4,7 @@ import random
 
 import yaml
 
-CHART = pathlib.Path(__file__).resolve().parents[3] / "deploy/chart"
+CHART = pathlib.Path(__file__).resolve().parents[2] / "deploy/chart"
 # All that hangs on something being on is on; what tells where the API server is, too.
 ALL_ON = {"networkPolicy": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}}, "loadBalancer": {"enabled": True},
           "agent": {"apiServer": {"host": "192.0.2.1"}}, "mesh": {"everywhere": False}}
