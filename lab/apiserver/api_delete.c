@@ -75,7 +75,12 @@ static bool take_options(struct api_request *r, const json_t *body, struct delet
     const json_t *orphan = json_object_get(body, "orphanDependents");
     if (!orphan_fits(r, orphan, o->policy))
         return false;
-    if (json_is_true(orphan))
+    if (!*o->policy && !orphan && api_kind_is(r->kind, "Job"))
+        api_warn(r,
+                 "child pods are preserved by default when jobs are deleted; set "
+                 "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to "
+                 "suppress this warning");
+    if (json_is_true(orphan) || (!*o->policy && !orphan && api_kind_is(r->kind, "Job")))
         snprintf(o->policy, sizeof(o->policy), "Orphan");
     const char *uid = json_at_str(body, "preconditions.uid"),
                *version = json_at_str(body, "preconditions.resourceVersion");

@@ -175,13 +175,15 @@ static const struct api_kind *rules_of(const struct api_request *r)
     return r->kind->custom ? r->kind : api_kind_at(r->kind_index);
 }
 
-/* What Services get from the server, and definitions their names. False: answered. */
+/* What Services and Jobs get from the server, and definitions their names. False: answered. */
 static bool prepare(struct api_request *r, json_t *object, const json_t *before)
 {
     struct field_errors errors = {0};
     struct api_causes causes = {0};
     if (r->kind_index == custom_registry_kind())
         crd_accept_names(object);
+    if (api_kind_is(r->kind, "Job") && !before)
+        prepare_job(object);
     if (api_kind_is(r->kind, "Service") && !(before && streq(r->subresource, "status")))
         api_service_prepare(r->server, object, before, &errors);
     if (!errors.n)

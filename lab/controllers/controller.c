@@ -263,9 +263,10 @@ void sync_call(struct sync *s, enum watched kind, const char *method, const char
 }
 
 void sync_call_then(struct sync *s, enum watched kind, const char *method, const char *path,
-                    const json_t *body, const char *text, sync_answer_fn *then)
+                    const char *content_type, const json_t *body, const char *text,
+                    sync_answer_fn *then)
 {
-    struct sync_part *part = call_new(s, kind, method, path, NULL, body);
+    struct sync_part *part = call_new(s, kind, method, path, content_type, body);
     part->text = xstrdup(text);
     part->then = then;
 }

@@ -21,6 +21,8 @@ enum watched {
     WATCHED_DEPLOYMENT,
     WATCHED_REPLICASET,
     WATCHED_REPLICATIONCONTROLLER,
+    WATCHED_DAEMONSET,
+    WATCHED_JOB,
     WATCHED_SERVICEACCOUNT,
     WATCHED_CONFIGMAP,
     WATCHED_SECRET,
@@ -120,7 +122,8 @@ void sync_call(struct sync *s, enum watched kind, const char *method, const char
 typedef void sync_answer_fn(struct sync *s, enum watched kind, const struct kube_result *r,
                             const char *text);
 void sync_call_then(struct sync *s, enum watched kind, const char *method, const char *path,
-                    const json_t *body, const char *text, sync_answer_fn *then);
+                    const char *content_type, const json_t *body, const char *text,
+                    sync_answer_fn *then);
 /* A GET that belongs to this sync; fn is told the answer and may make further calls of the sync.
  * Only 200 and 404 are answers: anything else fails the sync. text is copied. */
 void sync_ask(struct sync *s, enum watched kind, const char *path, const char *text,
@@ -162,10 +165,29 @@ struct objects {
 void owner_collect(struct sync *s, const struct owner_rule *rule, const json_t *owner,
                    struct objects *ret);
 
+/* ---- pods of a template (template_pods.c) ---- */
+
+/* A pod as the owner's spec.template says, that is the owner's: without a name. Owned. */
+json_t *template_pod(enum watched owner_kind, const json_t *owner);
+/* Calls that tell the owner of what has become of them by Events. The first takes the pod. */
+void template_pod_create(struct sync *s, enum watched owner_kind, json_t *pod);
+void template_pod_delete(struct sync *s, enum watched owner_kind, const json_t *pod);
+/* Is the pod ready for minReadySeconds? If it only needs time, *ret_wait_s becomes what is left, if
+ * that is less (0: nothing yet). */
+bool pod_is_available(const json_t *pod, int64_t min_ready_s, int64_t *ret_wait_s);
+/* Ten characters of a stable hash, of the alphabet Kubernetes uses in names. */
+void template_hash(const json_t *template, int64_t collisions, char ret[11]);
+/* A pod was made, changed or went: the owner's key, and that of who had it before, of this kind.
+ * True: it has no controller, and may be adopted. */
+bool enqueue_pod_owners(struct controller *c, enum watched owner_kind, const json_t *pod,
+                        bool deleted);
+
 /* The controllers; controllers_command.c has the table. */
 extern const struct controller_kind replicaset_controller;
 extern const struct controller_kind replication_controller;
 extern const struct controller_kind deployment_controller;
+extern const struct controller_kind daemonset_controller;
+extern const struct controller_kind job_controller;
 extern const struct controller_kind endpointslice_controller;
 extern const struct controller_kind endpoints_controller;
 extern const struct controller_kind mirroring_controller;

@@ -81,7 +81,8 @@ static void collect(enum watched kind, const json_t *object, struct values *ret)
             add_value(ret, kind, INDEX_LABEL, pair);
         }
     if (kind == WATCHED_POD || kind == WATCHED_REPLICASET ||
-        kind == WATCHED_REPLICATIONCONTROLLER || kind == WATCHED_DEPLOYMENT)
+        kind == WATCHED_REPLICATIONCONTROLLER || kind == WATCHED_DEPLOYMENT ||
+        kind == WATCHED_DAEMONSET || kind == WATCHED_JOB)
         add_value(ret, kind, INDEX_NAMESPACE, ns ? ns : "");
     if (kind == WATCHED_POD && !json_at_str(object, "spec.nodeName"))
         add_value(ret, kind, INDEX_WAITING, "");

@@ -8,10 +8,20 @@
 #include "lab/controllers/controller.h"
 
 static const struct controller_kind *const controller_table[] = {
-    &replicaset_controller,    &replication_controller, &deployment_controller,
-    &endpointslice_controller, &endpoints_controller,   &mirroring_controller,
-    &garbage_controller,       &namespace_controller,   &serviceaccount_controller,
-    &scheduler_controller,     &node_controller,        &loadbalancer_controller,
+    &replicaset_controller,
+    &replication_controller,
+    &deployment_controller,
+    &daemonset_controller,
+    &job_controller,
+    &endpointslice_controller,
+    &endpoints_controller,
+    &mirroring_controller,
+    &garbage_controller,
+    &namespace_controller,
+    &serviceaccount_controller,
+    &scheduler_controller,
+    &node_controller,
+    &loadbalancer_controller,
 };
 
 static void on_stop(int signo, void *user)

@@ -6,7 +6,6 @@
  * which it knows nothing. Rules: apps/v1 ReplicaSet; annotations of kubectl rollout. */
 #include <stdio.h>
 
-#include "base/hash.h"
 #include "lab/controllers/deployment_priv.h"
 
 /* ---- reading ---- */
@@ -94,18 +93,6 @@ static int64_t next_revision(const struct rollout *r)
     for (size_t i = 0; i < r->old.n; i++)
         newest = MAX(newest, set_revision(r->old.v[i]));
     return newest + 1;
-}
-
-/* Ten characters of a stable hash of the template, of the alphabet Kubernetes uses in names. */
-static void template_hash(const json_t *template, int64_t collisions, char ret[11])
-{
-    static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-    char *text = json_dumps(template, JSON_SORT_KEYS | JSON_COMPACT);
-    uint64_t h = hash_bytes_seed(text ? text : "", text ? strlen(text) : 0, (uint64_t)collisions);
-    free(text);
-    for (int i = 0; i < 10; i++, h /= 27)
-        ret[i] = alphabet[h % 27];
-    ret[10] = '\0';
 }
 
 /* Not for the sets: what is about the Deployment itself, and what is about each set's size. */

@@ -92,7 +92,7 @@ static void on_listed(struct sync *s, enum watched kind, const struct kube_resul
     (void)kind;
     if (any && !t->asked_to_go) {
         t->asked_to_go = true;
-        sync_call_then(s, _WATCHED_MAX, "DELETE", t->collections.v[t->at], NULL, text,
+        sync_call_then(s, _WATCHED_MAX, "DELETE", t->collections.v[t->at], NULL, NULL, text,
                        on_collection_deleted);
         return;
     }

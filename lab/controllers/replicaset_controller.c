@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/map.h"
-#include "base/time.h"
 #include "base/vec.h"
 #include "lab/controllers/controller.h"
 
@@ -29,98 +28,20 @@ static const struct owner_rule replication_rule = {WATCHED_REPLICATIONCONTROLLER
                                                    replication_labels, replication_selects,
                                                    pod_is_active};
 
-static void enqueue_owner(struct controller *c, const struct owner_rule *k, const char *ns,
-                          const json_t *owner)
-{
-    if (streq(json_key_str(owner, "kind"), watched_kinds[k->owner_kind].kind))
-        controller_enqueue(c, key_of(ns, json_key_str(owner, "name")));
-}
-
 static void on_set_change(const struct owner_rule *k, struct controller *c, enum watched kind,
                           json_t *object, bool deleted)
 {
     if (kind == k->owner_kind) {
         controller_enqueue_object(c, object);
     } else if (kind == WATCHED_POD) {
-        const char *ns = json_at_str(object, "metadata.namespace");
-        const json_t *owner = owner_controller(object),
-                     *before = owner_controller(controllers_before(controller_set(c)));
-        enqueue_owner(c, k, ns, owner);
-        if (before && !streq(json_key_str(before, "uid"), json_key_str(owner, "uid")))
-            enqueue_owner(c, k, ns, before);
+        bool is_free = enqueue_pod_owners(c, k->owner_kind, object, deleted);
         json_t *rs;
         for (size_t at = 0;
-             !owner && !deleted && !is_deleting(object) &&
-             controllers_next(controller_set(c), k->owner_kind, INDEX_NAMESPACE, ns, &at, &rs);)
+             is_free && controllers_next(controller_set(c), k->owner_kind, INDEX_NAMESPACE,
+                                         json_at_str(object, "metadata.namespace"), &at, &rs);)
             if (k->selects(rs, object))
                 controller_enqueue_object(c, rs);
     }
-}
-
-/* The set whose key is being synced, if it is still there; text is its kind. */
-static const json_t *set_of(struct sync *s, const char *text, const struct watched_kind **ret_kind)
-{
-    const struct owner_rule *rule =
-        streq(text, watched_kinds[WATCHED_REPLICASET].kind) ? &set_rule : &replication_rule;
-    *ret_kind = &watched_kinds[rule->owner_kind];
-    return informer_find(controllers_informer(sync_set(s), rule->owner_kind),
-                         str_from(sync_key(s)));
-}
-
-static void on_pod_created(struct sync *s, enum watched kind, const struct kube_result *r,
-                           const char *text)
-{
-    const struct watched_kind *k;
-    const json_t *rs = set_of(s, text, &k);
-    struct event_recorder *events = controller_events(sync_controller(s));
-    const char *name = json_at_str(r->object, "metadata.name");
-    (void)kind;
-    if (rs && kube_ok(r) && name)
-        event_record(events, rs, k->kind, k->api_version, "Normal", "SuccessfulCreate",
-                     "Created pod: %s", name);
-    else if (rs && !kube_ok(r))
-        event_record(events, rs, k->kind, k->api_version, "Warning", "FailedCreate",
-                     "Error creating: %s", r->message);
-}
-
-static void on_pod_deleted(struct sync *s, enum watched kind, const struct kube_result *r,
-                           const char *text)
-{
-    const struct watched_kind *k;
-    const json_t *rs = set_of(s, text, &k);
-    const char *name = json_at_str(r->object, "metadata.name"); /* gone at once: a Status */
-    if (!name)
-        name = json_at_str(r->object, "details.name");
-    (void)kind;
-    if (rs && kube_ok(r) && name)
-        event_record(controller_events(sync_controller(s)), rs, k->kind, k->api_version, "Normal",
-                     "SuccessfulDelete", "Deleted pod: %s", name);
-}
-
-static void create_pod(struct sync *s, const struct owner_rule *k, const json_t *rs)
-{
-    char path[300];
-    const char *ns = json_at_str(rs, "metadata.namespace");
-    json_t *template = json_at(rs, "spec.template");
-    AUTO_JSON json_t *pod = json_object();
-    json_t *refs = json_array();
-    AUTO_CHARS char *prefix = xasprintf("%s-", json_at_str(rs, "metadata.name"));
-    json_put_str(pod, "apiVersion", "v1");
-    json_put_str(pod, "kind", "Pod");
-    json_put(pod, "metadata", json_object());
-    static const char *const copied[] = {"labels", "annotations", "finalizers"};
-    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
-        json_t *v = json_object_get(json_at(template, "metadata"), copied[i]);
-        if (v)
-            json_object_set_new(json_object_get(pod, "metadata"), copied[i], json_deep_copy(v));
-    }
-    json_put_str(pod, "metadata.generateName", prefix);
-    json_array_append_new(refs, owner_reference_to(k->owner_kind, rs));
-    json_put(pod, "metadata.ownerReferences", refs);
-    json_put(pod, "spec", json_deep_copy(json_at(template, "spec")));
-    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods", ns);
-    sync_call_then(s, WATCHED_POD, "POST", path, pod, watched_kinds[k->owner_kind].kind,
-                   on_pod_created);
 }
 
 /* ---- which pods go ---- */
@@ -222,18 +143,6 @@ static void count_related(struct sync *s, const json_t *rs, struct map *counts)
         count_on_nodes(s, json_at_str(sister, "metadata.uid"), counts);
 }
 
-static void delete_pod(struct sync *s, const struct owner_rule *k, const json_t *pod)
-{
-    char path[700];
-    snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods/%s",
-             json_at_str(pod, "metadata.namespace"), json_at_str(pod, "metadata.name"));
-    AUTO_JSON json_t *options =
-        json_pack("{s:s,s:s,s:{s:s}}", "kind", "DeleteOptions", "apiVersion", "v1", "preconditions",
-                  "uid", json_at_str(pod, "metadata.uid"));
-    sync_call_then(s, WATCHED_POD, "DELETE", path, options, watched_kinds[k->owner_kind].kind,
-                   on_pod_deleted);
-}
-
 static void delete_surplus(struct sync *s, const struct owner_rule *k, const json_t *rs,
                            const struct objects *pods, size_t n)
 {
@@ -247,29 +156,12 @@ static void delete_surplus(struct sync *s, const struct owner_rule *k, const jso
     }
     qsort(all, pods->n, sizeof(*all), by_use);
     for (size_t i = 0; i < n; i++)
-        delete_pod(s, k, all[i].pod);
+        template_pod_delete(s, k->owner_kind, all[i].pod);
     map_done(&counts);
     free(all);
 }
 
 /* ---- status ---- */
-
-/* Is the pod ready for minReadySeconds? If it only needs time, *ret_wait_s says how much. */
-static bool is_available(const json_t *pod, int64_t min_ready_s, int64_t *ret_wait_s)
-{
-    int64_t since_us;
-    if (!pod_is_ready(pod))
-        return false;
-    if (min_ready_s == 0)
-        return true;
-    const char *since = json_key_str(condition_find(pod, "Ready"), "lastTransitionTime");
-    if (!since || time_parse_rfc3339(str_from(since), &since_us) < 0)
-        return false;
-    int64_t left = since_us / 1000000 + min_ready_s - time_real_s();
-    if (left > 0)
-        *ret_wait_s = *ret_wait_s ? MIN(*ret_wait_s, left) : left;
-    return left <= 0;
-}
 
 static void write_status(struct sync *s, const struct owner_rule *k, const json_t *rs,
                          const struct objects *pods)
@@ -279,7 +171,7 @@ static void write_status(struct sync *s, const struct owner_rule *k, const json_
     char path[WATCHED_PATH_BYTES + 8];
     for (size_t i = 0; i < pods->n; i++) {
         ready += pod_is_ready(pods->v[i]);
-        available += is_available(pods->v[i], min_ready_s, &wait_s);
+        available += pod_is_available(pods->v[i], min_ready_s, &wait_s);
         labelled += labels_match(json_at(rs, "spec.template.metadata.labels"),
                                  json_at(pods->v[i], "metadata.labels"));
     }
@@ -312,7 +204,7 @@ static void sync_set_of(const struct owner_rule *k, struct sync *s, const char *
     int64_t want = json_at_int(rs, "spec.replicas", 1);
     if (!is_deleting(rs)) {
         for (int64_t i = (int64_t)pods.n; i < want && i < (int64_t)pods.n + BURST; i++)
-            create_pod(s, k, rs);
+            template_pod_create(s, k->owner_kind, template_pod(k->owner_kind, rs));
         if ((int64_t)pods.n > want)
             delete_surplus(s, k, rs, &pods, (size_t)MIN((int64_t)pods.n - want, (int64_t)BURST));
         if ((int64_t)pods.n + BURST < want || want + BURST < (int64_t)pods.n)

@@ -53,6 +53,16 @@ bool node_repels(const json_t *pod, const json_t *node)
     return untolerated(pod, node, false) > 0;
 }
 
+bool node_evicts(const json_t *pod, const json_t *node)
+{
+    json_t *taint;
+    size_t i;
+    json_array_foreach(json_at(node, "spec.taints"), i,
+                       taint) if (streq(json_key_str(taint, "effect"), "NoExecute") &&
+                                  !tolerates(pod, taint)) return true;
+    return false;
+}
+
 /* One term of a node selector: its expressions and fields are all met. Empty ones match nothing.
  * The only field there is: metadata.name. */
 static bool term_matches(const json_t *term, const json_t *node)

@@ -46,6 +46,8 @@ void requests_add(json_t *sum, const json_t *requests);
 bool node_is_selected(const json_t *pod, const json_t *node);
 /* A taint of the effect NoSchedule or NoExecute that the pod does not tolerate. */
 bool node_repels(const json_t *pod, const json_t *node);
+/* One of the effect NoExecute. */
+bool node_evicts(const json_t *pod, const json_t *node);
 void refuse_by_nodes(struct placing *p);
 void like_by_nodes(struct placing *p);
 

@@ -16,6 +16,8 @@ const struct watched_kind watched_kinds[_WATCHED_MAX] = {
     [WATCHED_REPLICASET] = {"ReplicaSet", "apps/v1", "/apis/apps/v1", "replicasets"},
     [WATCHED_REPLICATIONCONTROLLER] = {"ReplicationController", "v1", "/api/v1",
                                        "replicationcontrollers"},
+    [WATCHED_DAEMONSET] = {"DaemonSet", "apps/v1", "/apis/apps/v1", "daemonsets"},
+    [WATCHED_JOB] = {"Job", "batch/v1", "/apis/batch/v1", "jobs"},
     [WATCHED_SERVICEACCOUNT] = {"ServiceAccount", "v1", "/api/v1", "serviceaccounts"},
     [WATCHED_CONFIGMAP] = {"ConfigMap", "v1", "/api/v1", "configmaps"},
     [WATCHED_SECRET] = {"Secret", "v1", "/api/v1", "secrets"},

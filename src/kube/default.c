@@ -98,8 +98,42 @@ void default_pod_template(json_t *object)
         if (!json_at(spec, "strategy.rollingUpdate.maxSurge"))
             json_put_str(spec, "strategy.rollingUpdate.maxSurge", "25%");
     }
+    if (streq(json_at_str(object, "kind"), "DaemonSet") &&
+        streq(json_at_str(spec, "updateStrategy.type"), "RollingUpdate")) {
+        if (!json_at(spec, "updateStrategy.rollingUpdate.maxUnavailable"))
+            json_put_int(spec, "updateStrategy.rollingUpdate.maxUnavailable", 1);
+        if (!json_at(spec, "updateStrategy.rollingUpdate.maxSurge"))
+            json_put_int(spec, "updateStrategy.rollingUpdate.maxSurge", 0);
+    }
     if (!json_is_object(json_at(spec, "template.metadata")) && json_at(spec, "template"))
         json_put(spec, "template.metadata", json_object());
+}
+
+static void default_int(json_t *spec, const char *member, int64_t value)
+{
+    if (!json_object_get(spec, member))
+        json_put_int(spec, member, value);
+}
+
+void default_job(json_t *object)
+{
+    json_t *spec = json_at(object, "spec"),
+           *labels = json_at(object, "spec.template.metadata.labels");
+    default_pod_template(object);
+    if (!json_is_object(spec))
+        return;
+    if (!json_object_get(spec, "parallelism"))
+        default_int(spec, "completions", 1); /* neither: one pod, once; else a queue of work */
+    default_int(spec, "parallelism", 1);
+    default_int(spec, "backoffLimit",
+                json_object_get(spec, "backoffLimitPerIndex") ? INT32_MAX : 6);
+    if (json_object_size(labels) && !json_object_size(json_at(object, "metadata.labels")))
+        json_put(object, "metadata.labels", json_deep_copy(labels));
+    if (!json_object_get(spec, "podReplacementPolicy"))
+        json_put_str(spec, "podReplacementPolicy",
+                     json_object_get(spec, "podFailurePolicy") ? "Failed" : "TerminatingOrFailed");
+    if (!json_object_get(spec, "manualSelector"))
+        json_object_set_new(spec, "manualSelector", json_false());
 }
 
 static bool uses_node_ports(const char *type)

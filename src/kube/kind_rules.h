@@ -6,7 +6,8 @@
 
 /* In place, on decoded objects, after schema_default. */
 void default_pod(json_t *object);
-void default_pod_template(json_t *object); /* Deployment, ReplicaSet */
+void default_pod_template(json_t *object); /* Deployment, ReplicaSet, DaemonSet */
+void default_job(json_t *object);
 void default_replication_controller(json_t *object);
 void default_service(json_t *object);
 void default_secret(json_t *object);
@@ -25,6 +26,11 @@ void validate_service(const json_t *object, const json_t *old, struct field_erro
 void validate_service_addresses(const json_t *spec, const json_t *old, struct field_errors *e);
 void validate_deployment(const json_t *object, const json_t *old, struct field_errors *e);
 void validate_replicaset(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_daemonset(const json_t *object, const json_t *old, struct field_errors *e);
+void validate_job(const json_t *object, const json_t *old, struct field_errors *e);
+/* What a new Job gets from the server, once it has a uid: the labels and the selector by which its
+ * pods are its own. Not with spec.manualSelector. */
+void prepare_job(json_t *object);
 void validate_replication_controller(const json_t *object, const json_t *old,
                                      struct field_errors *e);
 void validate_configmap(const json_t *object, const json_t *old, struct field_errors *e);

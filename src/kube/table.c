@@ -39,6 +39,18 @@ static void age(struct buf *b, const char *time, int64_t now_s)
     buf_add_cstr(b, text);
 }
 
+/* How long it took, or takes. */
+static void span(struct buf *b, const json_t *cell, int64_t now_s)
+{
+    const char *end = json_string_value(json_array_get(cell, 1));
+    int64_t end_us;
+    if (!json_is_array(cell))
+        return;
+    if (end && time_parse_rfc3339(str_from(end), &end_us) == 0)
+        now_s = end_us / 1000000;
+    age(b, json_string_value(json_array_get(cell, 0)), now_s);
+}
+
 void table_write_cell(struct buf *b, const struct table_column *c, const json_t *cell,
                       int64_t now_s)
 {
@@ -55,6 +67,10 @@ void table_write_cell(struct buf *b, const struct table_column *c, const json_t 
             age(b, last, now_s);
             buf_add_cstr(b, " ago)");
         }
+        buf_add_char(b, '"');
+    } else if (streq(c->type, "span")) {
+        buf_add_char(b, '"');
+        span(b, cell, now_s);
         buf_add_char(b, '"');
     } else {
         json_write(b, cell);

@@ -6,7 +6,8 @@
 struct table_column {
     const char *name;
     const char *type; /* string, integer; date: the cell is RFC 3339 text, shown as an age;
-                         restarts: [count, time of the last or null] */
+                         restarts: [count, time of the last or null]; span: [from, to or null], or
+                         null */
     int priority;     /* above 0: with -o wide only */
     const char *path; /* where the value stands, or: */
     json_t *(*cell)(const json_t *object); /* a new reference */
@@ -20,9 +21,9 @@ struct table {
 
 extern const struct table table_plain, table_pod, table_service, table_node, table_namespace,
     table_endpoints, table_configmap, table_secret, table_serviceaccount, table_event,
-    table_deployment, table_replicaset, table_endpointslice, table_lease, table_ingress,
-    table_ingress_class, table_service_cidr, table_role, table_webhooks, table_role_binding,
-    table_crd;
+    table_deployment, table_replicaset, table_daemonset, table_job, table_endpointslice,
+    table_lease, table_ingress, table_ingress_class, table_service_cidr, table_role, table_webhooks,
+    table_role_binding, table_crd;
 
 /* One row's cells, as the types above say; independent of the clock. A new array. */
 json_t *table_cells(const struct table *t, const json_t *object);

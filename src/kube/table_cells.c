@@ -358,6 +358,105 @@ static const struct table_column replicaset_columns[] = {
 };
 TABLE(replicaset);
 
+static json_t *daemon_desired(const json_t *o)
+{
+    return int_cell(o, "status.desiredNumberScheduled");
+}
+
+static json_t *daemon_current(const json_t *o)
+{
+    return int_cell(o, "status.currentNumberScheduled");
+}
+
+static json_t *daemon_ready(const json_t *o)
+{
+    return int_cell(o, "status.numberReady");
+}
+
+static json_t *daemon_updated(const json_t *o)
+{
+    return int_cell(o, "status.updatedNumberScheduled");
+}
+
+static json_t *daemon_available(const json_t *o)
+{
+    return int_cell(o, "status.numberAvailable");
+}
+
+static json_t *daemon_nodes(const json_t *o)
+{
+    struct buf b = {0};
+    add_labels(&b, json_at(o, "spec.template.spec.nodeSelector"));
+    return take_text(&b, "<none>");
+}
+
+static const struct table_column daemonset_columns[] = {
+    NAME_COLUMN,
+    {"Desired", "integer", 0, NULL, daemon_desired, "Nodes that should run its pod."},
+    {"Current", "integer", 0, NULL, daemon_current, "Of those, nodes that have one."},
+    {"Ready", "integer", 0, NULL, daemon_ready, "Of those, nodes whose pod is ready."},
+    {"Up-to-date", "integer", 0, NULL, daemon_updated, "Nodes whose pod has the newest template."},
+    {"Available", "integer", 0, NULL, daemon_available,
+     "Nodes whose pod has been ready for minReadySeconds."},
+    {"Node Selector", "string", 0, NULL, daemon_nodes, "Labels of the nodes it is for."},
+    AGE_COLUMN,
+    TEMPLATE_COLUMNS,
+};
+TABLE(daemonset);
+
+static bool job_is(const json_t *o, const char *type)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_at(o, "status.conditions"), i,
+                       c) if (streq(json_at_str(c, "type"), type) &&
+                              streq(json_at_str(c, "status"), "True")) return true;
+    return false;
+}
+
+static json_t *job_status(const json_t *o)
+{
+    static const char *const before[] = {"Complete", "Failed"}, *const after[] = {
+                                                                    "Suspended", "FailureTarget",
+                                                                    "SuccessCriteriaMet"};
+    for (size_t i = 0; i < ARRAY_LEN(before); i++)
+        if (job_is(o, before[i]))
+            return json_string(before[i]);
+    if (json_at(o, "metadata.deletionTimestamp"))
+        return json_string("Terminating");
+    for (size_t i = 0; i < ARRAY_LEN(after); i++)
+        if (job_is(o, after[i]))
+            return json_string(after[i]);
+    return json_string("Running");
+}
+
+static json_t *job_completions(const json_t *o)
+{
+    int64_t done = json_at_int(o, "status.succeeded", 0),
+            side = json_at_int(o, "spec.parallelism", 0);
+    if (json_at(o, "spec.completions"))
+        return json_sprintf("%" PRId64 "/%" PRId64, done, json_at_int(o, "spec.completions", 0));
+    return side > 1 ? json_sprintf("%" PRId64 "/1 of %" PRId64, done, side)
+                    : json_sprintf("%" PRId64 "/1", done);
+}
+
+static json_t *job_duration(const json_t *o)
+{
+    const char *start = json_at_str(o, "status.startTime"),
+               *end = json_at_str(o, "status.completionTime");
+    return start ? json_pack("[s,s?]", start, end) : json_null();
+}
+
+static const struct table_column job_columns[] = {
+    NAME_COLUMN,
+    {"Status", "string", 0, NULL, job_status, "What has become of it."},
+    {"Completions", "string", 0, NULL, job_completions, "Pods that succeeded, of those wanted."},
+    {"Duration", "span", 0, NULL, job_duration, "From its start until it was complete."},
+    AGE_COLUMN,
+    TEMPLATE_COLUMNS,
+};
+TABLE(job);
+
 /* ---- endpoints and slices ---- */
 
 enum { ENDPOINTS_SHOWN = 3 };

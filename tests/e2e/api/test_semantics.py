@@ -496,7 +496,7 @@ def test_partial_metadata(server, ns):
 def test_discovery(server):
     assert server.get("/api").json["versions"] == ["v1"]
     assert {g["name"] for g in server.get("/apis").json["groups"]} == {
-        "admissionregistration.k8s.io", "apiextensions.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
+        "admissionregistration.k8s.io", "apiextensions.k8s.io", "apps", "authentication.k8s.io", "authorization.k8s.io", "batch", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
         "extensions", "networking.k8s.io", "rbac.authorization.k8s.io"}
     pods = next(r for r in server.get("/api/v1").json["resources"] if r["name"] == "pods")
     assert pods["shortNames"] == ["po"] and pods["categories"] == ["all"] and pods["singularName"] == "pod" and "watch" in pods["verbs"]

@@ -339,7 +339,7 @@ def test_duplicates_are_named_by_their_path(server, ns):
 
 @pytest.mark.parametrize("path, words", [
     ("/apis/apps/v1/namespaces/default/statefulsets", "this lab has no statefulsets.apps: use a Deployment"),
-    ("/apis/apps/v1/daemonsets/x", "this lab has no daemonsets.apps: "),
+    ("/apis/apps/v1/statefulsets/x", "this lab has no statefulsets.apps: "),
     ("/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/i", "this lab has no networkpolicies.networking.k8s.io: "),
     ("/apis/networking.k8s.io/v1/ipaddresses/10.96.0.1", "what Services hold is read from the Services"),
     ("/api/v1/persistentvolumes", "this lab has no persistentvolumes: "),

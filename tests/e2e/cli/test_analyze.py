@@ -155,9 +155,9 @@ def test_every_code_has_a_case_and_a_place_in_the_docs():
 
 
 def test_every_finding_of_the_model_has_a_code():
-    """A finding without a row would be told as FL0000. What a conversion loses is told by that alone."""
+    """A finding without a row would be told as FL0000. What a conversion loses is told by that alone, what is wrong with pools of addresses by Events."""
     said = set()
-    for file in set((ROOT / "src/model").glob("*.c")) - set((ROOT / "src/model").glob("convert*.c")):
+    for file in set((ROOT / "src/model").glob("*.c")) - set((ROOT / "src/model").glob("convert*.c")) - set((ROOT / "src/model").glob("address_*.c")):
         said |= set(re.findall(r'FINDING_\w+,\s*"(\w+)"', file.read_text()))
     rows = re.findall(r'^CODE\("FL\d+", "(\w+)"', (ROOT / "src/model/analysis_codes.def").read_text(), re.M)
     assert said <= set(rows) and len(rows) == len(set(rows)), said - set(rows)

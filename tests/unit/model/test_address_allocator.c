@@ -673,8 +673,8 @@ static void change_pool(struct world *w)
         "'addresses':['192.0.2.0/29','fd01::/125']",
         "'addresses':['192.0.2.0/28']",
         "'addresses':['192.0.2.4-192.0.2.9','fd01::/126'],'avoidBuggyIPs':true",
-        "'addresses':['198.51.100.0/30'],'serviceAllocation':{'serviceSelectors':[{'matchLabels':"
-        "{'app':'web'}}]}",
+        ("'addresses':['198.51.100.0/30'],'serviceAllocation':{'serviceSelectors':[{'matchLabels':"
+         "{'app':'web'}}]}"),
         "'addresses':['198.51.100.2/31'],'autoAssign':false",
         "'addresses':['nonsense']"};
     char name[8];
