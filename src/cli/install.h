@@ -37,7 +37,8 @@ struct install {
     bool upgrade;
     bool dry_run, yes, wait, beside_kube_proxy, take_ownership, reset_values, render;
     uint64_t timeout_ms, began_ms;
-    int64_t to; /* a revision; 0 = none */
+    int64_t to;            /* a revision; 0 = none */
+    const char *late_hint; /* what to do when waiting has been in vain; NULL: go back */
 
     json_t *chosen; /* the release's config */
     json_t *values; /* what holds */

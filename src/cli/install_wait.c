@@ -145,7 +145,8 @@ int install_wait(struct install *in, const json_t *objects, const enum chart_ste
         if (time_mono_ms() - in->began_ms >= in->timeout_ms) {
             print_why(in, objects, only);
             return program_fail(EXIT_TIMEOUT,
-                                in->last.version
+                                in->late_hint ? in->late_hint
+                                : in->last.version
                                     ? "fairlead upgrade --to REVISION goes back to what was"
                                     : "mend it and fairlead upgrade, or fairlead uninstall",
                                 "after %llu s not ready: %s",

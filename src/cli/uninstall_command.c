@@ -92,10 +92,9 @@ static int clean_nodes(struct uninstall *u, const struct install_change *c)
     if (code >= 0 || !u->in.wait)
         return code;
     fputs("agents clean up their nodes\n", stderr);
-    code = install_wait(&u->in, u->objects, &agents);
-    if (code >= 0)
-        fputs("hint: --keep-rules goes on without; what nodes have of it then stays\n", stderr);
-    return code;
+    u->in.late_hint =
+        "try again, or --keep-rules goes on without: what nodes have of it then stays";
+    return install_wait(&u->in, u->objects, &agents);
 }
 
 /* ---- objects ---- */
@@ -231,9 +230,12 @@ static void say_what_is_left(struct uninstall *u)
         printf("left: %zu definitions of kinds, and all objects of them: they are yours (--crds "
                "takes them out)\n",
                u->definitions_left);
+    AUTO_JSON json_t *root = install_get(&u->in, NAMESPACE "/secrets/fairlead-ca");
     if (!u->namespace_too) {
-        printf("left: the namespace " CHART_NAMESPACE " with the mesh's root (Secret fairlead-ca), "
-               "which a new installation goes on with (--namespace-too)\n");
+        printf("left: the namespace " CHART_NAMESPACE "%s (--namespace-too)\n",
+               root ? " with the mesh's root (Secret fairlead-ca), which a new installation goes "
+                      "on with"
+                    : "");
         if (json_array_size(spaces))
             printf("left: ConfigMaps " ROOT_CERT " in %zu namespaces: proxies trust by them "
                    "(--namespace-too)\n",

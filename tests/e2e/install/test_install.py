@@ -1,13 +1,15 @@
-"""fairlead install, upgrade, uninstall in a lab: looks first, shows, asks, applies in order, takes back, leaves nothing. A lab runs no DaemonSets: test_nodes.py has what agents do."""
+"""fairlead install, upgrade, uninstall in a lab: looks first, shows, asks, applies in order, takes back, leaves nothing. The lab's nodes have agents of their own, so most of this is without ours; test_nodes.py has what else agents are told."""
 import base64
 import gzip
 import json
+import os
+import signal
 
 import pytest
 import yaml
 
 from lab_harness import Lab, running
-from suite import ROOT, wait_until
+from suite import BIN, ROOT, wait_until
 
 SYSTEM = "fairlead-system"
 FOR_LAB = ["agent.enabled=false", "control.podDisruptionBudget.enabled=false", "gateway.podDisruptionBudget.enabled=false"]
@@ -21,7 +23,7 @@ def lab():
 
 @pytest.fixture
 def clean(lab):
-    """A lab without anything of ours, before and after."""
+    """A lab without anything of ours, after each test."""
     yield lab
     lab.fairlead("uninstall", "--yes", "--crds", "--namespace-too", "--timeout", "60s", check=False)
     lab.delete("--ignore-not-found", "ingressclass/nginx", "crd/telemetries.telemetry.istio.io", "mutatingwebhookconfiguration/istio-sidecar-injector")
@@ -122,6 +124,33 @@ def test_the_order(clean):
 def test_not_waited_for(clean):
     done = install(clean, "control.extraArgs={--nothing-like-it}", argv=("--yes", "--wait=false"))
     assert "revision 1 is deployed" in done and "mutatingwebhookconfigurations/fairlead-sidecar-injector" in ours(clean)
+
+
+def test_nodes_are_clean(clean):
+    """With the lab's own agents stopped for a while: ours carry Services on every node, and the kernel has nothing of them when they have been taken out."""
+    lab = clean
+    lab.fairlead("lab", "image", "--name", lab.name, f"localhost/fairlead/agent:0.1.0={BIN}/fairlead-agent")
+    nodes = [n["metadata"]["name"] for n in lab.get("nodes")["items"]]
+
+    def tables():
+        return [[t for t in lab.in_netns(n, "nft", "list", "tables").splitlines() if t.split()[-1] == "fairlead"] for n in nodes]
+    stopped = lab.processes("fairlead-agent")
+    assert len(stopped) == len(nodes) and all(tables())
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        install(lab, "agent.enabled=true", "agent.healthzPort=10266", "agent.metricsBindAddress=127.0.0.1:10269", "control.enabled=false", "gateway.enabled=false", "mesh.enabled=false", "crds.install=false")
+        agents = lab.ready_pods("app=fairlead-agent", SYSTEM)
+        assert {p["spec"]["nodeName"] for p in agents} == set(nodes) and all(tables())
+        host = {e["name"]: e.get("value") for e in agents[0]["spec"]["containers"][0]["env"]}["KUBERNETES_SERVICE_HOST"]
+        assert host in open(lab.kubeconfig).read()
+        done = lab.fairlead("uninstall", "--yes", "--timeout", "60s", timeout=90, check=False)
+        assert done.returncode == 0 and "agents clean up their nodes" in done.stderr and "rules" not in done.stdout, done.stderr
+        assert not any(tables()) and lab.get("ds", "-n", SYSTEM)["items"] == []
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    wait_until("the lab's own have their tables back", lambda: all(tables()), 30)
 
 
 def test_kinds_that_are_not_there(lab):
