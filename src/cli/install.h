@@ -46,6 +46,7 @@ struct install {
 
     struct release last; /* version 0: there is none */
     char *deployed;      /* its manifest: what is there; NULL: nothing */
+    json_t *before;      /* its objects, once there is a plan */
     int64_t oldest;
     char *first_deployed;
 

@@ -27,6 +27,7 @@ void install_done(struct install *in)
     release_done(&in->last);
     json_decref(in->chosen);
     json_decref(in->values);
+    json_decref(in->before);
     free(in->deployed);
     free(in->first_deployed);
     arg_list_done(&in->files);

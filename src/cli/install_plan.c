@@ -174,6 +174,56 @@ static bool helm_wrote(const json_t *live)
     return false;
 }
 
+static const json_t *find(const json_t *objects, const json_t *o)
+{
+    const json_t *x;
+    size_t i;
+    json_array_foreach(objects, i, x) if (streq(json_key_str(x, "kind"), json_key_str(o, "kind")) &&
+                                          streq(json_at_str(x, "metadata.name"),
+                                                json_at_str(o, "metadata.name")) &&
+                                          streq(json_at_str(x, "metadata.namespace"),
+                                                json_at_str(o, "metadata.namespace"))) return x;
+    return NULL;
+}
+
+static void strip_lists(json_t *from, const json_t *before, const json_t *now);
+
+/* Takes out what was said before and is said no longer. A dry run leaves it where Helm has said it:
+ * its fields become ours only when the object is applied. */
+static void strip(json_t *from, const json_t *before, const json_t *now)
+{
+    const char *key;
+    const json_t *was;
+    if (json_is_array(before)) {
+        strip_lists(from, before, now);
+        return;
+    }
+    /* Reading is all that is done with it. */
+    json_object_foreach((json_t *)(uintptr_t)before, key, was)
+    {
+        const json_t *is = json_object_get(now, key);
+        if (!is)
+            json_object_del(from, key);
+        else
+            strip(json_object_get(from, key), was, is);
+    }
+}
+
+static void strip_lists(json_t *from, const json_t *before, const json_t *now)
+{
+    const json_t *was;
+    size_t i;
+    json_array_foreach(before, i, was)
+    {
+        const char *name = json_key_str(was, "name");
+        const json_t *is = name ? named(now, name) : NULL;
+        /* It is the caller's tree, which is changed. */
+        json_t *there = name ? (json_t *)(uintptr_t)named(from, name) : NULL;
+        if (is && there)
+            strip(there, was, is);
+    }
+}
+
 static int plan_object(struct install *in, struct install_change *c)
 {
     struct kube_reply live, after;
@@ -192,6 +242,8 @@ static int plan_object(struct install *in, struct install_change *c)
     if (code == 0 && after.status >= 300)
         code = install_refused(c->what, &after);
     if (code == 0 && c->verb == INSTALL_SAME) {
+        if (c->adopts)
+            strip(after.object, find(in->before, c->object), c->object);
         install_diff(live.object, after.object, &c->fields);
         c->verb = c->fields.n ? INSTALL_CHANGED : INSTALL_SAME;
     }
@@ -201,32 +253,14 @@ static int plan_object(struct install *in, struct install_change *c)
     return code ? code : -1;
 }
 
-static bool has(const json_t *objects, const json_t *o)
-{
-    const json_t *x;
-    size_t i;
-    json_array_foreach(objects, i, x) if (streq(json_key_str(x, "kind"), json_key_str(o, "kind")) &&
-                                          streq(json_at_str(x, "metadata.name"),
-                                                json_at_str(o, "metadata.name")) &&
-                                          streq(json_at_str(x, "metadata.namespace"),
-                                                json_at_str(o, "metadata.namespace"))) return true;
-    return false;
-}
-
 /* What is there of the release and is no longer among it. */
 static int plan_leaving(struct install *in)
 {
-    AUTO_JSON json_t *before = NULL;
-    struct err err = {0};
     json_t *o;
     size_t i;
-    if (!in->deployed)
-        return -1;
-    if (chart_parse_manifest(str_from(in->deployed), &before, &err) < 0)
-        return program_fail(EXIT_FAILED, NULL, "the record of the release: %s", err_text(&err));
-    json_array_foreach(before, i, o)
+    json_array_foreach(in->before, i, o)
     {
-        AUTO_CHARS char *path = has(in->output.objects, o) ? NULL : install_path(in, o);
+        AUTO_CHARS char *path = find(in->output.objects, o) ? NULL : install_path(in, o);
         AUTO_JSON json_t *live = path ? install_get(in, path) : NULL;
         if (!live || chart_step_of(o) == CHART_NAMESPACES)
             continue;
@@ -241,9 +275,12 @@ static int plan_leaving(struct install *in)
 
 int install_plan(struct install *in)
 {
+    struct err err = {0};
     json_t *o;
     size_t i;
     int code = -1;
+    if (in->deployed && chart_parse_manifest(str_from(in->deployed), &in->before, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "the record of the release: %s", err_text(&err));
     json_array_foreach(in->output.objects, i, o)
     {
         struct install_change *c = vec_add(&in->plan);

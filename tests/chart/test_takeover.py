@@ -75,5 +75,10 @@ def test_each_takes_over(lab, helm):
     helm("uninstall", "fairlead", *at, "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
     assert lab.get("deployments", "-n", SYSTEM)["items"] == []
     helm("install", "fairlead", CHART, *at, *sets(FOR_LAB), "--wait", "--timeout", "60s", kubeconfig=lab.kubeconfig, timeout=90)
+    # What only Helm has ever said goes, too, and the list says so before.
+    out = lab.fairlead("upgrade", "--set", "control.resources=null", "--yes", timeout=90)
+    assert "- spec.template.spec.containers[control].resources" in out
+    assert not lab.get("deploy/fairlead-control", "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0].get("resources")
+    assert "nothing to do" in lab.fairlead("upgrade", "--yes")
     lab.fairlead("uninstall", "--yes", "--crds", "--namespace-too", timeout=90)
     assert lab.get("crd")["items"] == [] and SYSTEM not in lab.fairlead("get", "ns", "-o", "name")
