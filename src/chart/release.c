@@ -142,7 +142,7 @@ json_t *release_record(int64_t version, const char *first_deployed, json_t *conf
 {
     char now[21];
     time_format_rfc3339(time_real_s(), now);
-    return json_pack("{s:s,s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o,s:O,s:o,s:I,s:s}", "name", CHART_RELEASE,
+    return json_pack("{s:s,s:{s:s,s:s,s:s,s:s,s:s,s:o},s:o,s:o,s:o,s:I,s:s}", "name", CHART_RELEASE,
                      "info", "first_deployed", first_deployed ? first_deployed : now,
                      "last_deployed", now, "deleted", "", "description", "", "status", "unknown",
                      "notes", json_text(notes), "chart", chart_record(), "config", config,

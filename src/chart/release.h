@@ -20,7 +20,7 @@ char *release_secret_name(int64_t version);
 /* Out of a Secret; -EINVAL: it is none of Helm's, or damaged. */
 int release_read(const json_t *secret, struct release *ret, struct err *reterr) NODISCARD;
 
-/* A record of the embedded chart. first_deployed NULL: now. */
+/* A record of the embedded chart. first_deployed NULL: now. Takes config. */
 json_t *release_record(int64_t version, const char *first_deployed, json_t *config,
                        struct str manifest, struct str notes);
 /* Its status and what is said of it; the time is now. */
