@@ -55,7 +55,7 @@ static int print_manifests(struct install *in)
     code = code < 0 ? render(in) : code;
     if (code >= 0)
         return code;
-    fwrite(in->output.manifest.p, 1, in->output.manifest.n, stdout);
+    fputs(buf_cstr(&in->output.manifest), stdout);
     return EXIT_OK;
 }
 
@@ -177,7 +177,7 @@ static int run(struct install *in)
     if ((code = put_out(in)) >= 0)
         return code;
     printf("revision %lld is deployed\n", (long long)in->last.version + 1);
-    fwrite(in->output.notes.p, 1, in->output.notes.n, stdout);
+    fputs(buf_cstr(&in->output.notes), stdout);
     return EXIT_OK;
 }
 

@@ -92,7 +92,9 @@ int install_take_revision(struct install *in)
     if (code < 0 && chart_parse_manifest(str_from(r.manifest), &in->output.objects, &err) < 0)
         code = program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     if (code < 0) {
+        const char *notes = json_at_str(r.record, "info.notes");
         buf_add_cstr(&in->output.manifest, r.manifest);
+        buf_add_cstr(&in->output.notes, notes ? notes : "");
         json_decref(in->chosen);
         in->chosen = json_incref(r.config);
     }
