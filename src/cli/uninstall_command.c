@@ -245,9 +245,11 @@ static void say_what_is_left(struct uninstall *u)
         printf("left: proxies beside %zu pod%s, until these are made anew\n", pods,
                pods == 1 ? "" : "s");
     VEC_FOREACH (c, &u->in.plan)
-        if (u->keep_rules && chart_step_of(c->object) == CHART_AGENTS)
-            puts("left: the agents' rules on every node: traffic goes on by them, and changes no "
-                 "more (fairlead-agent --cleanup)");
+        if ((u->keep_rules || !u->in.wait) && chart_step_of(c->object) == CHART_AGENTS)
+            puts(u->keep_rules ? "left: the agents' rules on every node: traffic goes on by them, "
+                                 "and changes no more (fairlead-agent --cleanup)"
+                               : "left, it may be: the agents' rules on nodes that were not waited "
+                                 "for (fairlead-agent --cleanup)");
 }
 
 static int run(struct uninstall *u)

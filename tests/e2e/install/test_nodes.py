@@ -205,6 +205,13 @@ def test_a_node_that_does_not_come(cluster):
     assert len(args) == 2 and list(cluster.objects) == [f"/api/v1/namespaces/{SYSTEM}"]
 
 
+def test_nodes_that_are_not_waited_for(cluster):
+    """It does not claim more than it knows."""
+    cluster.stuck = True
+    out = uninstall(cluster, "--wait=false")
+    assert "left, it may be: the agents' rules" in out and [m for m, _ in cluster.log if m == "PATCH"]
+
+
 def test_rules_that_are_to_stay(cluster):
     out = uninstall(cluster, "--keep-rules")
     assert not [m for m, _ in cluster.log if m == "PATCH"] and "left: the agents' rules on every node" in out
