@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
     gcc clang-14 libclang-rt-14-dev clang-format-14 cmake ninja-build make git pkg-config
-    libssl-dev libc-ares-dev libjansson-dev libyaml-dev libxxhash-dev libsqlite3-dev libcmocka-dev libnghttp2-dev libpcre2-dev libcrypt-dev zlib1g-dev libprotobuf-c-dev protobuf-c-compiler
+    libssl-dev libc-ares-dev libjansson-dev libyaml-dev libxxhash-dev libsqlite3-dev zlib1g-dev libcmocka-dev libnghttp2-dev libpcre2-dev libcrypt-dev libprotobuf-c-dev protobuf-c-compiler
     kubernetes-client openssl python3 python3-pytest python3-h2 python3-yaml pyflakes3 shellcheck valgrind iproute2 nftables netbase bind9-dnsutils iputils-ping curl ca-certificates procps
 )
 

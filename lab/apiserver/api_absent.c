@@ -52,7 +52,6 @@ static const struct {
     const char *subresource;
     const char *hint;
 } subresources[] = {
-    {"pods", "portforward", "reach the pod by its address, from `fairlead lab exec`"},
     {"pods", "resize", "delete the pod and make it anew"},
     {"nodes", "proxy", "ask the node's port 10250"},
 };

@@ -47,6 +47,7 @@ static void each_subresource(const struct api_kind *k,
             {"eviction", "Eviction", "policy", "v1", "create"},
             {"exec", "PodExecOptions", NULL, NULL, "create get"},
             {"log", "Pod", NULL, NULL, "get"},
+            {"portforward", "PodPortForwardOptions", NULL, NULL, "create get"},
             {"proxy", "PodProxyOptions", NULL, NULL, "create delete get patch update"}};
         for (size_t i = 0; i < ARRAY_LEN(pod); i++)
             fn(k, &pod[i], user);

@@ -272,7 +272,7 @@ static bool method_fits(const struct api_request *r, struct str method)
                 {"finalize", " PUT "},        {"log", " GET "},
                 {"exec", " GET POST "},       {"attach", " GET POST "},
                 {"binding", " POST "},        {"eviction", " POST "},
-                {"token", " POST "}};
+                {"token", " POST "},          {"portforward", " GET POST "}};
     AUTO_CHARS char *word = xasprintf(" " STR_FMT " ", STR_ARG(method));
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (streq(r->subresource, rows[i].subresource))
@@ -305,7 +305,7 @@ void api_subresource(struct api_request *r)
         api_token_request(r);
     } else if (api_kind_is(r->kind, "Pod") &&
                (streq(r->subresource, "log") || streq(r->subresource, "exec") ||
-                streq(r->subresource, "attach"))) {
+                streq(r->subresource, "attach") || streq(r->subresource, "portforward"))) {
         api_tunnel(r);
     } else {
         const char *hint = api_absent_hint(str_from(r->kind->group), str_from(r->kind->plural),

@@ -1,10 +1,10 @@
-/* pods/log, exec, attach: a byte tunnel to the node that runs the pod.
+/* pods/log, exec, attach, portforward: a byte tunnel to the node that runs the pod.
  *
  * Finds the node's kubelet address, opens TLS with the API server's own client certificate, sends
- * the same request in the kubelet's form (/containerLogs, /exec, /attach) and from then on copies
- * bytes both ways without looking at them, so every protocol that kubectl and the node agree on
- * (WebSocket, chunked logs) passes. Back-pressure: one side is not read while the other has more
- * than 256 KiB queued. */
+ * the same request in the kubelet's form (/containerLogs, /exec, /attach, /portForward) and from
+ * then on copies bytes both ways without looking at them, so every protocol that kubectl and the
+ * node agree on (WebSocket, chunked logs) passes. Back-pressure: one side is not read while the
+ * other has more than 256 KiB queued. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -235,15 +235,20 @@ static bool stays_here(struct str name)
     return false;
 }
 
-/* Log answers end with the connection, which is not used again. */
+/* container NULL: none is meant. Log answers end with the connection, which is not used again. */
 static void build_head(struct api_request *r, const char *container, const char *host,
                        struct buf *b)
 {
-    bool log = streq(r->subresource, "log");
+    bool log = streq(r->subresource, "log"), forward = !container;
     struct http_header headers[HTTP_FIELDS_MAX];
     size_t n = http_head_list(http_exchange_head(r->exchange), headers, HTTP_FIELDS_MAX);
-    buf_addf(b, STR_FMT " /%s/%s/%s/%s", STR_ARG(http_exchange_method(r->exchange)),
-             log ? "containerLogs" : r->subresource, r->ns, r->name, container);
+    buf_addf(b, STR_FMT " /%s/%s/%s", STR_ARG(http_exchange_method(r->exchange)),
+             log       ? "containerLogs"
+             : forward ? "portForward"
+                       : r->subresource,
+             r->ns, r->name);
+    if (container)
+        buf_addf(b, "/%s", container);
     add_query(b, r->query);
     buf_addf(b, " HTTP/1.1\r\nHost: %s\r\n", host);
     for (size_t i = 0; i < n; i++) {
@@ -286,8 +291,9 @@ void api_tunnel(struct api_request *r)
     uint16_t port;
     if (streq(r->subresource, "log") && !api_log_options_check(r))
         return;
-    AUTO_CHARS char *container = choose_container(r, pod);
-    if (!container)
+    bool forward = streq(r->subresource, "portforward"); /* to the pod, whichever container */
+    AUTO_CHARS char *container = forward ? NULL : choose_container(r, pod);
+    if (!container && !forward)
         return;
     AUTO_CHARS char *name = xstrdup(r->name);
     if (!node_name) {

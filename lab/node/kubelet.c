@@ -1,9 +1,9 @@
-/* The node's server on port 10250: logs, exec and attach for the API server, which presents a
- * client certificate of the cluster's CA.
+/* The node's server on port 10250: logs, exec, attach and port-forward for the API server, which
+ * presents a client certificate of the cluster's CA.
  *
  * Owns the HTTP server and the routing; the streams (kubelet_logs.c, kubelet_exec.c,
- * kubelet_attach.c) live on their connection and may outlast the container they belong to, never
- * the node. Nothing here changes a pod. */
+ * kubelet_attach.c, kubelet_forward.c) live on their connection and may outlast the container they
+ * belong to, never the node. Nothing here changes a pod. */
 #include <errno.h>
 
 #include "codec/url.h"
@@ -27,20 +27,26 @@ static void reply_pods(struct node *n, struct http_exchange *x)
     http_exchange_reply(x, 200, &type, 1, buf_str(&b));
 }
 
+/* NAMESPACE/POD from the front of rest. NULL: answered. */
+static struct pod *find_pod(struct node *n, struct http_exchange *x, struct str *rest)
+{
+    struct str ns = str_cut(*rest, '/', rest), name = str_cut(*rest, '/', rest);
+    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
+    struct pod *p = map_find_cstr(&n->pods, key);
+    if (!p)
+        kubelet_fail(x, 404, "NotFound", "pod %s does not exist on node %s", key, n->options->name);
+    return p;
+}
+
 /* /VERB/NAMESPACE/POD/CONTAINER, after the verb. NULL: answered. */
 static struct pod_container *find_container(struct node *n, struct http_exchange *x,
                                             struct str rest)
 {
-    struct str ns = str_cut(rest, '/', &rest), name = str_cut(rest, '/', &rest),
-               container = str_cut(rest, '/', &rest);
-    AUTO_CHARS char *key = xasprintf(STR_FMT "/" STR_FMT, STR_ARG(ns), STR_ARG(name));
-    AUTO_CHARS char *c_name = str_dup(container);
-    struct pod *p = map_find_cstr(&n->pods, key);
+    struct pod *p = find_pod(n, x, &rest);
+    AUTO_CHARS char *c_name = str_dup(str_cut(rest, '/', &rest));
     struct pod_container *c = p ? pod_container_find(p, c_name) : NULL;
-    if (!p)
-        kubelet_fail(x, 404, "NotFound", "pod %s does not exist on node %s", key, n->options->name);
-    else if (!c)
-        kubelet_fail(x, 404, "NotFound", "container %s not found in pod %s", c_name, key);
+    if (p && !c)
+        kubelet_fail(x, 404, "NotFound", "container %s not found in pod %s", c_name, p->key);
     return c;
 }
 
@@ -71,9 +77,14 @@ static void on_request(struct http_exchange *x, void *user)
     } else if (cut_prefix(&path, "/attach/")) {
         if ((c = find_container(s->node, x, path)))
             kubelet_attach(c, x);
+    } else if (cut_prefix(&path, "/portForward/")) {
+        struct pod *p = find_pod(s->node, x, &path);
+        if (p)
+            kubelet_forward(p, x);
     } else {
-        kubelet_fail(x, 404, "NotFound",
-                     "the node serves /containerLogs, /exec, /attach, /pods and /healthz");
+        kubelet_fail(
+            x, 404, "NotFound",
+            "the node serves /containerLogs, /exec, /attach, /portForward, /pods and /healthz");
     }
 }
 

@@ -11,3 +11,4 @@ void kubelet_fail(struct http_exchange *x, int status, const char *reason, const
 void kubelet_logs(struct pod_container *c, struct http_exchange *x);
 void kubelet_exec(struct pod_container *c, struct http_exchange *x);
 void kubelet_attach(struct pod_container *c, struct http_exchange *x);
+void kubelet_forward(struct pod *p, struct http_exchange *x);

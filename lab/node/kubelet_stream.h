@@ -1,5 +1,5 @@
 #pragma once
-/* One remote command session: the channels of exec and attach over a WebSocket. */
+/* One remote command session: the channels of exec and attach over a WebSocket, or over SPDY. */
 
 #include "lab/node/kubelet_priv.h"
 

@@ -16,6 +16,7 @@
 #include "base/sandbox.h"
 #include "net/ask_command.h"
 #include "net/tls.h"
+#include "nl/kube_proxy_rules.h"
 #include "nl/nft_features.h"
 
 static void on_stop(int signo, void *user)
@@ -41,7 +42,8 @@ static int cleanup_and_wait(const struct settings *s)
     struct err err = {0};
     AUTO(loop) struct loop *loop = NULL;
     struct status_server *status = NULL;
-    const struct status_options so = {.cleaned = true, .healthz_address = s->healthz};
+    const struct status_options so = {
+        .cleaned = true, .healthz_address = s->healthz, .probe_address = s->probe};
     int code = cleanup();
     if (code != EXIT_OK)
         return code;
@@ -194,6 +196,7 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
     const struct status_options so = {.agent = p->agent,
                                       .healthz_address = s->healthz,
                                       .metrics_address = s->metrics,
+                                      .probe_address = s->probe,
                                       .flags = flags,
                                       .config = s->config.tree,
                                       .add_metrics = add_l2_metrics,
@@ -204,6 +207,16 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
         r = config_watch_new(p->loop, s->config_file, on_config_changed, p->loop, &p->watch,
                              reterr);
     return r;
+}
+
+/* Two that carry the same Services get on, as long as both keep up: docs/install.md. */
+static void tell_of_kube_proxy(void)
+{
+    AUTO_DONE(buf) struct buf found = {0};
+    if (kube_proxy_rules_find(&found, NULL) > 0)
+        log_warn("a kube-proxy's Services are in this kernel, too: once it has ended, its rules "
+                 "grow old; `kube-proxy --cleanup` takes them out",
+                 kv_s("found", buf_cstr(&found)));
 }
 
 static int run(struct settings *s, const json_t *flags)
@@ -218,6 +231,7 @@ static int run(struct settings *s, const json_t *flags)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     wait_for_node(s, p.client);
     const struct dataplane_config dc = dataplane_config(s);
+    tell_of_kube_proxy();
     loop_signal_add(loop, SIGTERM, on_stop, loop);
     loop_signal_add(loop, SIGINT, on_stop, loop);
     if (nftables_open(&dc, &p.backend, &err) < 0) {
@@ -242,7 +256,7 @@ static int run(struct settings *s, const json_t *flags)
     relay_free(p.relay);
     kube_client_free(p.client);
     loop_turn(loop, 0);
-    return code;
+    return code == EXIT_OK && s->cleanup_on_exit ? cleanup() : code;
 }
 
 /* As kube-proxy: only with a file, whose default is -999. */
@@ -332,6 +346,9 @@ static struct arg flags[] = {
     {"config", 0, ARG_STRING, &given.config_file, "FILE",
      "kube-proxy's configuration file; its flags are not heeded then, but for --node-name", 0, 0,
      false},
+    {"cleanup-on-exit", 0, ARG_BOOL, &given.cleanup_on_exit, NULL,
+     "the same when told to end: for the last agents, beside what carries Services from then on", 0,
+     0, false},
     {"validate", 0, ARG_BOOL, &given.validate, NULL, "check the file, say what has no effect, exit",
      0, 0, false},
     {"kubeconfig", 0, ARG_STRING, &given.kubeconfig, "FILE", "how to reach the API server", 0, 0,
@@ -366,6 +383,9 @@ static struct arg flags[] = {
      false},
     {"metrics-bind-address", 0, ARG_STRING, &given.metrics, "IP:PORT",
      "/metrics, /proxyMode, /statusz, /flagz, /configz", 0, 0, false},
+    {"probe-bind-address", 0, ARG_STRING, &given.probe, "IP:PORT",
+     "/healthz and /livez once more, for probes: where no kube-proxy answers (default: nowhere)", 0,
+     0, false},
     {"bind-address-hard-fail", 0, ARG_BOOL, &given.bind_hard_fail, NULL,
      "end if one of these ports is taken (else it is tried again)", 0, 0, false},
     {"conntrack-max-per-core", 0, ARG_INT, &given.conntrack_max_per_core, "N",

@@ -2,8 +2,9 @@
  * served comes by loop_post; counters are atomics. Bytes are spliced through two pipes per
  * connection and never copied into this process. As kube-proxy's: an endpoint at random; with
  * ClientIP affinity one endpoint for all of localhost, as long as it is used and there; 5 s to
- * connect; a node port that goes takes its connections with it. Bounded: RELAYED_MAX connections,
- * RELAY_TURN_BYTES of one of them in a turn. */
+ * connect; a node port that goes takes its connections with it; one that somebody else has, such as
+ * a kube-proxy that is about to go, is told once and tried each second. Bounded: RELAYED_MAX
+ * connections, RELAY_TURN_BYTES of one of them in a turn. */
 #include "agent/relay.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ enum {
     RELAY_TURN_BYTES = 1024 * 1024,
     SPLICE_BYTES = 64 * 1024,
     CONNECT_MS = 5000,
+    LISTEN_RETRY_MS = 1000,
     ACCEPTS_A_TURN = 64,
 };
 
@@ -47,8 +49,9 @@ struct relay_port {
     uint64_t affinity_ms; /* 0 = none */
     struct dataplane_endpoint pinned;
     uint64_t pinned_at_ms; /* 0 = nothing is */
-    int fd;
+    int fd;                /* -1: somebody else has the port */
     struct loop_io *io;
+    struct loop_timer *retry; /* NULL: it was open at once */
     struct list_node relayed; /* head */
 };
 
@@ -240,6 +243,7 @@ static void port_free(struct relay_port *p)
 {
     while (!list_is_empty(&p->relayed))
         relayed_free(CONTAINER_OF(p->relayed.next, struct relayed, node));
+    loop_timer_free(p->retry);
     loop_io_remove(p->io);
     if (p->fd >= 0) {
         close(p->fd);
@@ -266,9 +270,14 @@ static int listen_at(struct relay_port *p)
         close(fd);
         return r;
     }
+    int r = loop_io_add(p->relay->loop, fd, on_accept, p, &p->io);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
     p->fd = fd;
     p->relay->listeners[p->key.family == AF_INET6]++;
-    return loop_io_add(p->relay->loop, fd, on_accept, p, &p->io);
+    return 0;
 }
 
 /* What is said from the other thread. */
@@ -279,6 +288,30 @@ struct order {
     size_t n;
     uint64_t affinity_ms;
 };
+
+static void on_listen_retry(void *user)
+{
+    struct relay_port *p = user;
+    if (listen_at(p) < 0)
+        loop_timer_start(p->retry, LISTEN_RETRY_MS);
+    else
+        log_info("a node port on loopback is relayed", kv_i("port", p->key.port));
+}
+
+/* One that is taken is told and counted once, and tried until it is free. */
+static void open_port(struct relay_port *p)
+{
+    struct relay *r = p->relay;
+    bool v6 = p->key.family == AF_INET6;
+    int code = listen_at(p);
+    if (code == 0)
+        return;
+    r->failures[v6]++;
+    log_warn("no relay of a node port on loopback yet", kv_i("port", p->key.port),
+             kv_s("family", v6 ? "IPv6" : "IPv4"), kv_s("cause", strerror(-code)));
+    p->retry = loop_timer_new(r->loop, on_listen_retry, p);
+    loop_timer_start(p->retry, LISTEN_RETRY_MS);
+}
 
 static void take_endpoints(struct relay_port *p, struct order *o)
 {
@@ -308,16 +341,8 @@ static void on_order(void *user)
         *p = (struct relay_port){.relay = r, .key = o->key, .fd = -1};
         list_init(&p->relayed);
         take_endpoints(p, o);
-        int code = listen_at(p);
-        if (code < 0) {
-            r->failures[o->key.family == AF_INET6]++;
-            log_warn("no relay of a node port on loopback", kv_i("port", o->key.port),
-                     kv_s("family", o->key.family == AF_INET6 ? "IPv6" : "IPv4"),
-                     kv_s("cause", strerror(-code)));
-            port_free(p);
-        } else {
-            map_put(&r->ports, key, p);
-        }
+        map_put(&r->ports, key, p);
+        open_port(p);
     }
     free(o->endpoints);
     free(o);

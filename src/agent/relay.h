@@ -15,7 +15,7 @@ struct relay_options {
 
 struct relay_counters { /* of IPv4, IPv6 */
     uint64_t listeners[2];
-    uint64_t failures[2]; /* a port could not be listened at */
+    uint64_t failures[2]; /* a port could not be listened at when it came */
     uint64_t connections, refused, unreachable;
 };
 

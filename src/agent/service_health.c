@@ -1,17 +1,21 @@
 /* Health of Services, one HTTP server per healthCheckNodePort (row 41). Owns the servers; answers
  * any path and method. It answers where node ports do: on all addresses but loopback, or on the
  * configured ones. Connections to others are closed: the addresses of a node come and go, so the
- * sockets listen on all. */
+ * sockets listen on all. A port that somebody else has is told once and tried each second. */
 #include "agent/service_health.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "net/http_server.h"
 
-enum { CONNECTIONS_MAX = 64 }; /* of one port */
+enum {
+    CONNECTIONS_MAX = 64, /* of one port */
+    RETRY_MS = 1000       /* a port that is taken: by a kube-proxy that is about to go, for one */
+};
 
 struct service_health {
     struct loop *loop;
@@ -21,7 +25,8 @@ struct service_health {
 
 struct check {
     struct service_health *health;
-    struct http_server *server; /* NULL: the port could not be opened */
+    struct http_server *server; /* NULL: the port could not be opened yet */
+    struct loop_timer *retry;   /* NULL: it was open at once */
     char *key;
     uint16_t port;
     uint32_t local_ready;
@@ -29,6 +34,7 @@ struct check {
 
 static void check_free(struct check *c)
 {
+    loop_timer_free(c->retry);
     if (c->server)
         http_server_free(c->server);
     free(c->key);
@@ -104,11 +110,31 @@ static int listen_everywhere(struct check *c, struct err *reterr)
     return r;
 }
 
+static void on_retry(void *user)
+{
+    struct check *c = user;
+    if (listen_everywhere(c, NULL) < 0)
+        loop_timer_start(c->retry, RETRY_MS);
+    else
+        log_info("listening for health checks", kv_s("service", c->key), kv_i("port", c->port));
+}
+
+/* Told once, tried until it is ours. */
+static void open_check(struct check *c, const char *uid)
+{
+    struct service_health *h = c->health;
+    struct err err = {0};
+    if (listen_everywhere(c, &err) == 0)
+        return;
+    h->config.on_failed(c->key, uid, err_text(&err), h->config.user);
+    c->retry = loop_timer_new(h->loop, on_retry, c);
+    loop_timer_start(c->retry, RETRY_MS);
+}
+
 void service_health_set(struct service_health *h, const char *key, const char *uid, uint16_t port,
                         uint32_t local_ready)
 {
     struct check *c = map_find_cstr(&h->checks, key);
-    struct err err = {0};
     if (c && c->port != port) {
         map_remove_cstr(&h->checks, key);
         check_free(c);
@@ -120,8 +146,7 @@ void service_health_set(struct service_health *h, const char *key, const char *u
         c = NEW(struct check);
         *c = (struct check){.health = h, .key = xstrdup(key), .port = port};
         map_put_cstr(&h->checks, key, c);
-        if (listen_everywhere(c, &err) < 0)
-            h->config.on_failed(key, uid, err_text(&err), h->config.user);
+        open_check(c, uid);
     }
     c->local_ready = local_ready;
 }

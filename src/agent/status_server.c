@@ -26,7 +26,7 @@ struct status_server {
     struct loop *loop;
     const struct agent *agent;
     struct status_options options; /* what it points to is borrowed */
-    struct endpoint healthz, metrics;
+    struct endpoint healthz, metrics, probe;
     struct health_counts counts;
     uint64_t started_us;
     int64_t started_real_us;
@@ -239,6 +239,8 @@ int status_server_new(struct loop *l, const struct status_options *o, struct sta
     s->started_real_us = time_real_us();
     int r = serve(s, &s->healthz, o->healthz_address, &health_ops, o->hard_fail, reterr);
     if (r == 0)
+        r = serve(s, &s->probe, o->probe_address, &health_ops, o->hard_fail, reterr);
+    if (r == 0)
         r = serve(s, &s->metrics, o->metrics_address, &metrics_ops, o->hard_fail, reterr);
     if (r < 0) {
         status_server_free(s);
@@ -261,12 +263,18 @@ void status_server_free(struct status_server *s)
         return;
     endpoint_done(&s->healthz);
     endpoint_done(&s->metrics);
+    endpoint_done(&s->probe);
     free(s);
 }
 
 uint16_t status_server_healthz_port(const struct status_server *s)
 {
     return s->healthz.server ? http_server_port(s->healthz.server) : 0;
+}
+
+uint16_t status_server_probe_port(const struct status_server *s)
+{
+    return s->probe.server ? http_server_port(s->probe.server) : 0;
 }
 
 uint16_t status_server_metrics_port(const struct status_server *s)

@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "cli/bug_report.h"
 #include "cli/cli.h"
+#include "nl/kube_proxy_rules.h"
 #include "nl/nft_features.h"
 #include "nl/nl_socket.h"
 #include "nl/rtnl.h"
@@ -194,6 +195,20 @@ static enum verdict check_links(struct err *detail)
     return in_namespace(CLONE_NEWNET, add_links, detail) < 0 ? VERDICT_FAIL : VERDICT_OK;
 }
 
+/* Beside ours they are harmless while their kube-proxy runs, and wrong soon after. */
+static enum verdict check_kube_proxy(struct err *detail)
+{
+    AUTO_DONE(buf) struct buf found = {0};
+    struct err err = {0};
+    int r = kube_proxy_rules_find(&found, &err);
+    if (r > 0)
+        err_set(detail, -EEXIST, NULL, "a kube-proxy's Services are in this kernel: %s",
+                buf_cstr(&found));
+    else if (r < 0)
+        err_set(detail, r, NULL, "cannot be told: %s", err_text(&err));
+    return r ? VERDICT_WARN : VERDICT_OK;
+}
+
 /* The mount that a container begins with; a kernel of modules loads what it needs for it. */
 static int mount_overlay(void)
 {
@@ -264,6 +279,10 @@ static const struct check checks[] = {
     {"FL-HOST-002", "host", "kernel is 5.15 or newer", "run a newer kernel, or expect surprises",
      check_kernel},
     {"FL-HOST-003", "host", "open files per process", "ulimit -n 20000", check_files},
+    {"FL-HOST-004", "host", "no Services of a kube-proxy",
+     "where it runs and an agent is to take its place, or is about to: docs/install.md, moving in "
+     "and out; where it has ended: kube-proxy --cleanup",
+     check_kube_proxy},
     {"FL-KERN-001", "kernel", "network, mount, PID, IPC and UTS namespaces",
      "enable CONFIG_NAMESPACES and its parts; in a container, run it privileged", check_namespaces},
     {"FL-KERN-002", "kernel", "nf_tables", "modprobe nf_tables, or enable CONFIG_NF_TABLES",

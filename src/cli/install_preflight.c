@@ -288,7 +288,8 @@ static const struct preflight_check checks[] = {
     {"FL-INST-003", "rights of who installs", "use an account with the rights of cluster-admin",
      check_rights},
     {"FL-INST-004", "no kube-proxy beside agents",
-     "take it out first (docs/install.md), --set agent.enabled=false, or --beside-kube-proxy",
+     "--set agent.enabled=false, or --beside-kube-proxy, to move: "
+     "docs/install.md#beside-kube-proxy",
      check_kube_proxy},
     {"FL-INST-005", "ingress-nginx and its class",
      "--set ingress.classes.nginx.create=false; docs/migrate.md has the way over", check_nginx},

@@ -61,7 +61,7 @@ def test_the_whole_of_it(helm):
 
 def test_values_reach_the_programs(helm):
     """Each flag that the chart writes is one that the program has; a value that is chosen is there."""
-    objects = template(helm, *ALL, "agent.detectLocalMode=ClusterCIDR", "agent.clusterCIDR=10.0.0.0/8", "agent.nodePortAddresses=primary", "agent.externalIPs=true", "agent.masqueradeAll=true",
+    objects = template(helm, *ALL, "agent.detectLocalMode=ClusterCIDR", "agent.clusterCIDR=10.0.0.0/8", "agent.nodePortAddresses=primary", "agent.externalIPs=true", "agent.masqueradeAll=true", "agent.cleanupOnExit=true",
                        "agent.podBridgeInterface=b", "agent.podInterfaceNamePrefix=p", "mesh.trustDomain=td", "mesh.certificateLifetime=1h", "ingress.defaultBackendService=a/b")
     for program, kind in (("agent", "DaemonSet"), ("control", "Deployment"), ("gateway", "Deployment")):
         container, = named(objects, kind, f"fairlead-{program}")["spec"]["template"]["spec"]["containers"]
@@ -69,10 +69,26 @@ def test_values_reach_the_programs(helm):
         flags = {a.split("=")[0] for a in container["args"] if a.startswith("--")}
         assert flags and {f for f in flags if not re.search(rf"{f}\b", known)} == set()
     agent = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"][0]
-    assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
+    assert {"--cluster-cidr=10.0.0.0/8", "--external-ips", "--cleanup-on-exit", "--metrics-bind-address=0.0.0.0:10249", "--log-level=debug", "--log-format=json"} <= set(agent["args"])
     assert {"name": "KUBERNETES_SERVICE_HOST", "value": "192.0.2.1"} in agent["env"] and {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"} in agent["env"]
+    probes = [agent[p]["httpGet"] for p in ("readinessProbe", "livenessProbe")]
+    assert "--probe-bind-address=127.0.0.1:10246" in agent["args"] and [(p["host"], p["port"]) for p in probes] == [("127.0.0.1", 10246)] * 2  # not where a kube-proxy may answer
     control = named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]
+    assert f"--publish-service={SYSTEM}/fairlead-gateway" in control["args"]
+    control_only = named(template(helm, "ingress.publishStatus=false"), "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]
+    assert not [a for a in control_only["args"] if a.startswith("--publish")]
     assert {"--outbound-traffic-policy=REGISTRY_ONLY", "--trust-domain=td", "--certificate-lifetime=1h", "--proxy-image=localhost/fairlead/proxy:0.1.0", "--default-backend-service=a/b"} <= set(control["args"])
+
+
+def test_beside_istiod(helm):
+    """mesh.revisionOnly: of the webhooks those alone that ask for our revision, whatever pods or namespaces say to istio-injection."""
+    webhooks = lambda *values: named(template(helm, *values), "MutatingWebhookConfiguration", "fairlead-sidecar-injector")["webhooks"]  # noqa: E731
+    assert len(webhooks()) == 4
+    only = webhooks("mesh.revisionOnly=true")
+    assert [w["name"].split(".")[:2] for w in only] == [["rev", "namespace"], ["rev", "object"]]
+    for w in only:
+        asked = {(e["key"], e["operator"], tuple(e.get("values", ()))) for s in ("namespaceSelector", "objectSelector") for e in w[s]["matchExpressions"]}
+        assert ("istio.io/rev", "In", ("fairlead",)) in asked and ("istio-injection", "DoesNotExist", ()) in asked
 
 
 @pytest.mark.parametrize("values, says", [
@@ -98,7 +114,7 @@ def test_what_is_refused(helm, values, says):
 def test_the_file_of_kube_proxy(helm):
     agent = next(o for o in template(helm, "agent.kubeProxyConfigMap=kube-proxy", "agent.externalIPs=true") if o["kind"] == "DaemonSet")["spec"]["template"]["spec"]
     container = agent["containers"][0]
-    assert container["args"] == ["--node-name=$(NODE_NAME)", "--config=/var/lib/kube-proxy/config.conf", "--external-ips"]
+    assert container["args"] == ["--node-name=$(NODE_NAME)", "--config=/var/lib/kube-proxy/config.conf", "--probe-bind-address=127.0.0.1:10246", "--external-ips"]
     assert container["volumeMounts"] == [{"name": "kube-proxy", "mountPath": "/var/lib/kube-proxy", "readOnly": True}]
     assert agent["volumes"] == [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime podmonitors.yaml. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime iptables podmonitors.yaml. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -74,6 +74,20 @@ for program in "$@"; do
             mkdir -p "$dir/runtime.new"
             (cd "$dir/runtime.new" && apt-get download containerd runc containernetworking-plugins >/dev/null 2>&1 && for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb)
             mv "$dir/runtime.new" "$dir/runtime" ;;
+        iptables)
+            # Both of its kinds, each under the names that kube-proxy calls: iptables/nft, iptables/legacy; their libraries beside them.
+            echo "== iptables, Debian's"
+            mkdir -p "$dir/iptables.new"
+            (
+                cd "$dir/iptables.new"
+                apt-get download iptables libip4tc2 libip6tc2 libxtables12 libnftnl11 libmnl0 libnetfilter-conntrack3 libnfnetlink0 >/dev/null 2>&1
+                for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb
+                for kind in nft legacy; do
+                    mkdir "$kind"
+                    for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do ln -s "../usr/sbin/xtables-$kind-multi" "$kind/$name"; done
+                done
+            )
+            mv "$dir/iptables.new" "$dir/iptables" ;;
         podmonitors.yaml)
             echo "== definition of PodMonitors, Prometheus operator $PROMETHEUS_OPERATOR"
             go mod download "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR"

@@ -124,6 +124,7 @@ static inline void world_start(struct world *w)
     const struct status_options so = {.agent = w->agent,
                                       .healthz_address = "127.0.0.1:0",
                                       .metrics_address = "127.0.0.1:0",
+                                      .probe_address = "127.0.0.1:0",
                                       .flags = options,
                                       .config = config};
     assert_ok(status_server_new(w->loop, &so, &w->status, NULL));

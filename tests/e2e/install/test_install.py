@@ -139,7 +139,7 @@ def test_nodes_are_clean(clean):
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        install(lab, "agent.enabled=true", "agent.healthzPort=10266", "agent.metricsBindAddress=127.0.0.1:10269", "control.enabled=false", "gateway.enabled=false", "mesh.enabled=false", "crds.install=false")
+        install(lab, "agent.enabled=true", "agent.healthzPort=10266", "agent.probePort=10267", "agent.metricsBindAddress=127.0.0.1:10269", "control.enabled=false", "gateway.enabled=false", "mesh.enabled=false", "crds.install=false")
         agents = lab.ready_pods("app=fairlead-agent", SYSTEM)
         assert {p["spec"]["nodeName"] for p in agents} == set(nodes) and all(tables())
         host = {e["name"]: e.get("value") for e in agents[0]["spec"]["containers"][0]["env"]}["KUBERNETES_SERVICE_HOST"]

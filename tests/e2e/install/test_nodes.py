@@ -226,10 +226,12 @@ def test_the_agent_cleans_up_and_waits():
     try:
         run(*inside, "ip", "link", "set", "lo", "up")
         run(*inside, "nft", "add table ip fairlead; add table ip6 fairlead; add table ip other")
-        agent = subprocess.Popen([*inside, str(BIN / "fairlead-agent"), "--cleanup-and-wait", "--node-name=n", "--healthz-bind-address=127.0.0.1:10256", "--masquerade-all"], stderr=subprocess.PIPE, text=True)
+        agent = subprocess.Popen([*inside, str(BIN / "fairlead-agent"), "--cleanup-and-wait", "--node-name=n", "--healthz-bind-address=127.0.0.1:10256", "--probe-bind-address=127.0.0.1:10246", "--masquerade-all"], stderr=subprocess.PIPE, text=True)
         try:
             ask = [*inside, "curl", "-sS", "-m", "2", "-w", "%{http_code}", "http://127.0.0.1:10256/healthz"]
             wait_until("it says that the node is clean", lambda: run(*ask, check=False).stdout == "clean\n200")
+            ask[-1] = "http://127.0.0.1:10246/healthz"  # where the chart has probes ask
+            wait_until("probes are told, too", lambda: run(*ask, check=False).stdout == "clean\n200")
             assert run(*inside, "nft", "list", "tables").split("\n")[0] == "table ip other"
             assert agent.poll() is None
             agent.send_signal(signal.SIGTERM)

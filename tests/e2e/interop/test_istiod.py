@@ -1,7 +1,9 @@
 """A real istiod, with mutual TLS on, configures sidecars of ours: every type acknowledged, certificates by its CA, calls served. Beside them a stock Envoy that it configures, and a sidecar of ours that our own
 control plane does, below the same root: each calls each."""
+import collections
 import itertools
 import json
+import threading
 
 import istio_sidecar
 import istiod
@@ -31,10 +33,11 @@ class Three(Mesh):
         istiod.start(lab, peers, files)
         lab.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "trust-istiod", "namespace": "default"}, "data": {"root-cert.pem": root}})
 
-    def put(self, name, kind, port="http", **labels):
+    def put(self, name, kind, port="http", replicas=1, args=(), **labels):
         account = f"sa-{name}"
         self.lab.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": "default"}})
-        deployment = lab_harness.echo(name, args=("--name", name), probe=False, serviceAccountName=account, labels=dict({"app": name}, **labels))
+        deployment = lab_harness.echo(name, replicas, args=("--name", name, *args), probe=False, serviceAccountName=account, labels=dict({"app": name}, **labels))
+        deployment["spec"]["selector"] = {"matchLabels": {"app": name}}  # the same with each kind
         if kind == "stock":
             istio_sidecar.beside(deployment, self.peers, istiod.CONTROL, "istio-ca-root-cert")
         else:
@@ -187,3 +190,46 @@ def test_tokens(three, put):
         assert three.curl("stock", "-H", f"Authorization: Bearer {good}", f"http://{server}/")[0] == 200
         assert three.curl("stock", "-H", f"Authorization: Bearer {good[:-8]}AAAAAAAA", f"http://{server}/")[0] == 401
     assert not refusals(three, "istiod")
+
+
+class Calls:
+    """From one pod, one after the other until it is stopped; the client's sidecar is asked for a connection of its own each time."""
+
+    def __init__(self, three, client, to):
+        self.three, self.to, self.codes, self.end = three, to, collections.Counter(), threading.Event()
+        self.pod = three.pod(client)
+        self.thread = threading.Thread(target=self.go)
+        self.thread.start()
+
+    def go(self):
+        while not self.end.is_set():
+            done = self.three.lab.fairlead("exec", self.pod, "-c", "echo", "--", "curl", "-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}\n", f"http://{self.to}/?[1-50]", check=False)
+            self.codes.update(done.stdout.split())
+
+    def stop(self):
+        self.end.set()
+        self.thread.join()
+        return self.codes
+
+
+def test_a_workload_moves_and_back(three, put):
+    """docs/install.md, "Beside istiod": rolled from Istio's sidecar to ours and back, under STRICT, while pods of either mesh call it: no call fails."""
+    put(of("security", "PeerAuthentication", "default", mtls={"mode": "STRICT"}))
+    sidecars = {"stock": "istio-proxy", "fairlead": "sidecar"}
+
+    def roll(kind):
+        three.put("mover", kind, replicas=2, args=("--drain", "3s"))
+        wait_until(f"all its pods are of {kind}", lambda: [c["name"] for p in three.lab.pods("app=mover") for c in p["spec"]["initContainers"] if c["name"] in sidecars.values()] == [sidecars[kind]] * 2
+                   and len(three.lab.ready_pods("app=mover")) == 2, 90)
+    roll("stock")
+    for client in KINDS:
+        wait_until(f"{client} reaches it", lambda: three.curl(client, "http://mover/")[0] == 200, 20)
+    calls = [Calls(three, client, "mover") for client in KINDS]
+    try:
+        for kind in ("fairlead", "stock"):
+            roll(kind)
+            assert outside(three, "mover") == "000"
+    finally:
+        codes = [c.stop() for c in calls]
+    print("calls while a workload moved from Istio's sidecar to ours and back:", dict(zip(KINDS, (dict(c) for c in codes))))
+    assert [set(c) for c in codes] == [{"200"}] * len(KINDS) and min(c["200"] for c in codes) > 200

@@ -86,8 +86,8 @@ def test_check_passes_here_and_is_json():
 def test_check_only_and_skip():
     def ids(*argv):
         return [c["id"] for c in json.loads(fairlead("check", "-o", "json", *argv).stdout)["checks"]]
-    assert ids("--only", "host") == ["FL-HOST-001", "FL-HOST-002", "FL-HOST-003"]
-    assert ids("--only", "host", "--skip", "FL-HOST-002") == ["FL-HOST-001", "FL-HOST-003"]
+    assert ids("--only", "host") == ["FL-HOST-001", "FL-HOST-002", "FL-HOST-003", "FL-HOST-004"]
+    assert ids("--only", "host", "--skip", "FL-HOST-002") == ["FL-HOST-001", "FL-HOST-003", "FL-HOST-004"]
     assert ids("--only", "FL-KERN-002", "--only", "lab") == ["FL-KERN-002", "FL-LAB-001"]
 
 

@@ -127,3 +127,64 @@ def test_row_45_a_file_that_changes_ends_it(web, second):
     path.write_text(path.read_text())
     wait_until("it ends", lambda: p.poll() is not None)
     assert p.returncode == 1
+
+
+KEPT = """import http.client, sys
+c = http.client.HTTPConnection(sys.argv[1], timeout=5)
+c.connect()
+c.auto_open = False
+for _ in sys.stdin:
+    c.request("GET", "/name")
+    r = c.getresponse()
+    r.read()
+    print(r.status, flush=True)
+"""
+
+
+def test_row_47_in_a_kube_proxys_place_and_out_again(web, tmp_path):
+    """kube-proxy's part is played by one rule in a table of its name, in the namespace of the fabric; with the real one: tests/cluster/test_moving.py. A connection that it has translated stays, whoever goes; --cleanup-on-exit
+    takes our table along when the agent is told to end, and only then; probes are answered where kube-proxy does not listen."""
+    ip, pod = web.get("svc/web")["spec"]["clusterIP"], web.ready_pods("app=web")[0]["status"]["podIP"]
+    log = open(tmp_path / "log", "w+")
+
+    def agent(*flags):
+        p = subprocess.Popen(["ip", "netns", "exec", f"fl.{web.name}", AGENT, f"--kubeconfig={web.kubeconfig}", "--node-name=node-1", "--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249",
+                              "--probe-bind-address=127.0.0.1:20246", *flags], stderr=log)
+        wait_until("it is healthy", lambda: '"healthy":true' in fabric(web, "curl", "-s", "http://127.0.0.1:20246/healthz", check=False).stdout)
+        return p
+
+    def end(p, kill=False):
+        (p.kill if kill else p.terminate)()
+        p.wait(10)
+        return "table ip fairlead\n" in fabric(web, "nft", "list", "tables")
+
+    def answers():
+        kept.stdin.write("ask\n")
+        kept.stdin.flush()
+        return kept.stdout.readline().strip() == "200" and fabric(web, "curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", f"http://{ip}/name", check=False).stdout == "200"
+    theirs = f"table ip kube-proxy {{ chain nat-output {{ type nat hook output priority -100; ip daddr {ip} tcp dport 80 dnat to {pod}:8080; }}; chain f {{ type filter hook output priority 0; ct state new accept; }}; }}"
+    fabric(web, "nft", "delete table ip fairlead", check=False)  # of the tests before
+    way, = json.loads(fabric(web, "ip", "-j", "route", "get", pod))
+    fabric(web, "ip", "route", "add", f"{ip}/32", *(["via", way["gateway"]] if "gateway" in way else []), "dev", way["dev"])
+    fabric(web, "nft", theirs)
+    kept = subprocess.Popen(["ip", "netns", "exec", f"fl.{web.name}", "python3", "-c", KEPT, ip], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert answers()
+        p = agent()
+        log.seek(0)
+        assert 'found="table ip kube-proxy of nftables"' in log.read()
+        assert answers()
+        fabric(web, "nft", "delete table ip kube-proxy")
+        assert answers()
+        assert end(p) and answers()  # the rules stay
+        assert end(agent("--cleanup-on-exit"), kill=True) and answers()  # it was not told
+        p = agent("--cleanup-on-exit")
+        fabric(web, "nft", theirs)
+        assert answers()
+        assert not end(p)
+        assert answers()
+    finally:
+        kept.stdin.close()
+        kept.wait(10)
+        fabric(web, "ip", "route", "delete", f"{ip}/32")
+        fabric(web, "nft", "delete table ip kube-proxy", check=False)

@@ -76,10 +76,9 @@ def test_verbs_that_need_nodes(k):
     events = wait_until("its events", lambda: "Started" in (t := k("describe pod once")) and t)
     assert "Scheduled" in events
     # exec
-    if k.minor >= 30:
-        assert k(["exec", "deploy/web", "--", "sh", "-c", "echo out"]) == "out\n"
-        assert k(["exec", "-i", "deploy/web", "--", "sh", "-c", "cat; echo end"], stdin="in\n") == "in\nend\n"
-        k(["exec", "deploy/web", "--", "sh", "-c", "sleep 0.2; exit 7"], code=7)
+    assert k(["exec", "deploy/web", "--", "sh", "-c", "echo out"]) == "out\n"
+    assert k(["exec", "-i", "deploy/web", "--", "sh", "-c", "cat; echo end"], stdin="in\n") == "in\nend\n"
+    k(["exec", "deploy/web", "--", "sh", "-c", "sleep 0.2; exit 7"], code=7)
     # delete: waiting, cascades
     assert "deleted" in k("delete pod once --timeout=30s")
     k("get pod once", code=1)

@@ -230,7 +230,9 @@ static void test_row_17_what_is_not_served(void **state)
     relay_get_counters(r, &counters);
     assert_int_equal(counters.unreachable, 1);
     close(c);
+    /* Who had the port goes: it is ours within the second. */
     close(s.fd);
+    assert_int_equal(settled(r, 2, 0).failures[0], 1);
     relay_free(r);
 }
 

@@ -611,7 +611,7 @@ static void change_sidecar(struct world *w, unsigned *r)
 
 static void live(unsigned r, bool scoped)
 {
-    enum { ROUNDS = 1200, PODS = 4 };
+    enum { ROUNDS = 700, PODS = 4 };
     struct world w;
     struct mesh_workload *pods[PODS] = {NULL};
     start(&w);
