@@ -35,6 +35,28 @@ static int cleanup(void)
     return EXIT_OK;
 }
 
+/* For `fairlead uninstall`, in the place of the agent that was: clean, and ready until it is ended,
+ * so that a DaemonSet tells when every node is. Needs no API server. */
+static int cleanup_and_wait(const struct settings *s)
+{
+    struct err err = {0};
+    AUTO(loop) struct loop *loop = NULL;
+    struct status_server *status = NULL;
+    const struct status_options so = {
+        .cleaned = true, .healthz_address = s->healthz, .probe_address = s->probe};
+    int code = cleanup();
+    if (code != EXIT_OK)
+        return code;
+    if (loop_new(&loop, &err) < 0 || status_server_new(loop, &so, &status, &err) < 0)
+        return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
+    loop_signal_add(loop, SIGTERM, on_stop, loop);
+    loop_signal_add(loop, SIGINT, on_stop, loop);
+    sandbox_start(s->no_seccomp, 0);
+    code = loop_run(loop);
+    status_server_free(status);
+    return code;
+}
+
 static void on_config_changed(void *user)
 {
     log_error("content of the configuration file was updated: ending, to be started with it");
@@ -292,6 +314,10 @@ static int main_with(struct settings *s)
         return settings_validate(s);
     json_t *flags = flags_json(s->args);
     int code = settings_resolve(s);
+    if (code == 0 && s->cleanup_and_wait) {
+        json_decref(flags);
+        return cleanup_and_wait(s);
+    }
     if (code == 0 && !str_empty(s->config_file))
         set_oom_score(s);
     if (code == 0)
@@ -387,6 +413,9 @@ static struct arg flags[] = {
     {"agent-heartbeat-port", 0, ARG_INT, &given.heartbeat_port, "PORT",
      "UDP, of heartbeats between agents (default 7947)", 1, 65535, false},
     {"cleanup", 0, ARG_BOOL, &given.cleanup, NULL, "delete everything of ours and exit", 0, 0,
+     false},
+    {"cleanup-and-wait", 0, ARG_BOOL, &given.cleanup_and_wait, NULL,
+     "the same, and then answer /healthz until ended: what fairlead uninstall has agents do", 0, 0,
      false},
     {"no-seccomp", 0, ARG_BOOL, &given.no_seccomp, NULL,
      "do not have the kernel refuse what this program never asks for", 0, 0, false},

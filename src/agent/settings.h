@@ -20,8 +20,8 @@ struct settings {
     const char *detect_local, *pod_bridge, *pod_prefix, *feature_gates;
     const char *pool_namespace, *agent_key_secret; /* of l2.h; without a namespace: none */
     int64_t heartbeat_port;
-    bool external_ips, masquerade_all, cleanup, cleanup_on_exit, validate, bind_hard_fail,
-        no_seccomp;
+    bool external_ips, masquerade_all, cleanup, cleanup_and_wait, cleanup_on_exit, validate,
+        bind_hard_fail, no_seccomp;
     int64_t conntrack_max_per_core, conntrack_min;
     uint64_t conntrack_tcp_established_ms, conntrack_tcp_close_wait_ms, conntrack_udp_ms,
         conntrack_udp_stream_ms;

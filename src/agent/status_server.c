@@ -146,7 +146,11 @@ static void configz(struct status_server *s, struct http_exchange *x)
 static void on_healthz(struct http_exchange *x, void *user)
 {
     struct str path = http_exchange_path(x);
-    if (str_is(path, "/healthz") || str_is(path, "/livez"))
+    const struct status_server *s = user;
+    bool known = str_is(path, "/healthz") || str_is(path, "/livez");
+    if (known && s->options.cleaned)
+        reply_text(x, 200, "clean\n");
+    else if (known)
         health(user, x, str_is(path, "/healthz"));
     else
         reply_text(x, 404, "not found: /healthz or /livez\n");

@@ -17,6 +17,7 @@ struct status_options {
     const json_t *flags;  /* what the program was told, by flag: strings and booleans. Borrowed */
     const json_t *config; /* the same as a KubeProxyConfiguration. Borrowed */
     bool hard_fail;
+    bool cleaned; /* there is no agent: /healthz says that the node is clean */
     void (*add_metrics)(struct buf *ret, void *user); /* of who else is in the program; NULL */
     void *metrics_user;
 };

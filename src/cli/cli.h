@@ -27,6 +27,9 @@ int cli_trace(int argc, char **argv);
 int cli_create_remote_secret(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_bug_report(int argc, char **argv);
+int cli_install(int argc, char **argv);
+int cli_upgrade(int argc, char **argv);
+int cli_uninstall(int argc, char **argv);
 int cli_version(int argc, char **argv);
 
 /* The connection every command about a cluster starts with. */

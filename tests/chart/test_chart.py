@@ -1,7 +1,5 @@
 """The chart (deploy/chart) by Helm 3 and 4: that it renders, what it refuses, what its pods may do, that plain manifests are what it gives, and that it runs when it is installed into a lab."""
 import json
-import os
-import pathlib
 import re
 
 import pytest
@@ -10,27 +8,12 @@ import yaml
 from lab_harness import Lab, running
 from suite import BIN, ROOT, run, wait_until
 
-PEERS = pathlib.Path(os.environ.get("PEERS", ROOT / "build/peers"))
 CHART = ROOT / "deploy/chart"
 SYSTEM = "fairlead-system"
-HELMS = ["helm-v3", "helm-v4"]
-if not all((PEERS / h).exists() for h in HELMS):
-    pytest.exit(f"no {', '.join(HELMS)} in {PEERS}: make chart builds them", returncode=2)
 # What a lab has not: it carries Services itself, and evicts nobody.
 FOR_LAB = ["agent.enabled=false", "control.podDisruptionBudget.enabled=false", "gateway.podDisruptionBudget.enabled=false"]
 ALL = ["networkPolicy.enabled=true", "monitoring.podMonitor.enabled=true", "monitoring.dashboards.enabled=true", "mesh.everywhere=true", "agent.apiServer.host=192.0.2.1", "logLevel=debug",
        "logFormat=json", "namespace.create=true", "ingress.watchWithoutClass=true", "mesh.outboundTrafficPolicy=REGISTRY_ONLY", "gateway.concurrency=2"]
-
-
-@pytest.fixture(params=HELMS)
-def helm(request, tmp_path):
-    env = dict(os.environ, HOME=str(tmp_path))
-
-    def call(*argv, **kw):
-        kubeconfig = kw.pop("kubeconfig", None)
-        return run(PEERS / request.param, *argv, env=dict(env, KUBECONFIG=kubeconfig) if kubeconfig else env, **kw)
-    call.version = request.param
-    return call
 
 
 def sets(values):
@@ -178,7 +161,7 @@ def test_addresses_where_no_cloud_gives_them(helm):
 
 def test_plain_manifests_are_what_it_gives(helm):
     """By every Helm the same bytes; `lab up` applies them."""
-    run("python3", ROOT / "tools/manifests.py", PEERS / helm.version, "--check")
+    run("python3", ROOT / "tools/manifests.py", helm.program, "--check")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from suite import BIN, FAIRLEAD, SLOW
 
-COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "lab connect", "get", "apply", "delete", "exec", "attach", "logs", "explain", "describe", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "edges", "graph", "top", "tap", "trace", "create-remote-secret", "check", "bug-report", "version",
+COMMANDS = ["lab up", "lab down", "lab status", "lab exec", "lab kubeconfig", "lab image", "lab connect", "get", "apply", "delete", "exec", "attach", "logs", "explain", "describe", "analyze", "convert-ingress", "migrate", "inject", "proxy-status", "proxy-config", "edges", "graph", "top", "tap", "trace", "create-remote-secret", "install", "upgrade", "uninstall", "check", "bug-report", "version",
             "completion"]
 
 
