@@ -42,6 +42,16 @@ static void add_other_hosts(struct buf *b, uint32_t choices)
     pb_add_uint(b, F_RETRY_HOST_SELECTION_MAX, choices);
 }
 
+/* What the proxy beside an app answers when the app took no connection (proxy/request_answer.c): an
+ * answer that says of itself that nobody has seen the request. */
+static void add_unseen(struct buf *b)
+{
+    size_t matcher = pb_begin(b, F_RETRY_HEADERS);
+    pb_add_text(b, F_HEADER_NAME, "x-fairlead-unseen");
+    pb_add_uint(b, F_HEADER_PRESENT_MATCH, true);
+    pb_end(b, matcher);
+}
+
 /* Words that begin with "fairlead-" are passed over by other proxies, which then try less often. */
 static void retry_words(const struct route_retry *r, struct buf *to)
 {
@@ -69,6 +79,10 @@ void translate_retries(struct buf *b, const struct route_retry *r, uint32_t idle
     uint32_t tries = r->on & ROUTE_RETRY_OFF ? 1 : r->tries ? r->tries : TRIES_DEFAULT;
     size_t retry = pb_begin(b, F_ACTION_RETRY_POLICY), n;
     retry_words(r, &words);
+    if (str_contains(buf_str(&words), STR("connect-failure"))) {
+        buf_add_cstr(&words, ",retriable-headers"); /* of the app behind it */
+        add_unseen(b);
+    }
     pb_add_text(b, F_RETRY_RETRY_ON, buf_cstr(&words));
     n = pb_begin(b, F_RETRY_NUM_RETRIES);
     pb_add_uint(b, F_UINT32_VALUE, tries - 1);

@@ -150,6 +150,7 @@ static int compile(struct compile *c, const pb_hcm *m, struct http_config *h)
             return COMPILE_FAIL(c, "upgrade_configs: only websocket is implemented");
         h->websocket = !m->upgrade_configs[i]->enabled || m->upgrade_configs[i]->enabled->value;
     }
+    h->inbound = c->inbound;
     client_cert_compile(m, &h->client_cert);
     http_canonical_compile(m, &h->canonical);
     if (http_edits_compile(m, &h->edits) < 0)

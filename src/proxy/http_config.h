@@ -30,6 +30,7 @@ struct http_config {
     struct local_replies *replies; /* NULL: answers of our own go as they are */
     struct http_filters *filters;  /* NULL: the router alone */
     struct mesh_watch mesh;
+    bool inbound;    /* of a listener for what comes to the app beside us */
     bool websocket;  /* upgrades to it go through */
     uint8_t version; /* of HTTP: 1, 2; 0: the connection chooses */
     struct client_cert_config client_cert;

@@ -138,11 +138,20 @@ static void rewrite(struct request *r, struct http_head *head, struct str *body)
         header_ops_apply(l.ops, head, a, request_value, r);
 }
 
+/* An app that ends takes no connections any more before all callers know: what it has not seen may be
+ * sent elsewhere, which this tells them of an answer that else could come from behind it. */
+static bool is_unseen(const struct request *r)
+{
+    return r->http->inbound &&
+           (r->reason == REASON_CONNECT_FAILED || r->reason == REASON_CONNECT_TIMEOUT);
+}
+
 void request_answer_with(struct request *r, unsigned status, struct str body,
                          const struct http_header *fields, size_t n)
 {
     static const struct header_name content_type = {HTTP_NAME_CONTENT_TYPE, STR("content-type")};
-    static const struct header_name overloaded = {HTTP_NAME_OTHER, STR("x-envoy-overloaded")};
+    static const struct header_name overloaded = {HTTP_NAME_OTHER, STR("x-envoy-overloaded")},
+                                    unseen = {HTTP_NAME_OTHER, STR("x-fairlead-unseen")};
     struct http_field room[8];
     struct http_head head = {.fields = room,
                              .cap = ARRAY_LEN(room),
@@ -165,6 +174,8 @@ void request_answer_with(struct request *r, unsigned status, struct str body,
         IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), content_type, STR("text/plain")));
     if (r->reason == REASON_OVERFLOW)
         IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), overloaded, STR("true")));
+    if (is_unseen(r))
+        IGNORE_RESULT(head_add(&head, http_stream_arena(r->down), unseen, STR("true")));
     if (r->route)
         request_change_fields(r, &head, true);
     if (r->filters && !r->detoured)

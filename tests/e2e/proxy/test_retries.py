@@ -8,15 +8,15 @@ from suite import free_ports, wait_until
 FAILED = b"upstream connect error or disconnect/reset before headers. "
 
 
-def bootstrap(port, routes, clusters, log):
+def bootstrap(port, routes, clusters, log, log_format="%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_HOST% %RESPONSE_CODE_DETAILS%\n", direction="UNSPECIFIED"):
     hcm = {"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "x",
            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], **routes}]},
            "access_log": [{"name": "f", "typed_config": {
                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": str(log),
-               "log_format": {"text_format_source": {"inline_string": "%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_HOST% %RESPONSE_CODE_DETAILS%\n"}}}}],
+               "log_format": {"text_format_source": {"inline_string": log_format}}}}],
            "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}
     return {"static_resources": {
-        "listeners": [{"name": "l", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "listeners": [{"name": "l", "traffic_direction": direction, "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
                        "filter_chains": [{"filters": [{"name": "h", "typed_config": hcm}]}]}],
         "clusters": [{"name": name, "connect_timeout": "1s", **extra, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
             {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": p}}}} for p in ports]}]}}
@@ -24,12 +24,12 @@ def bootstrap(port, routes, clusters, log):
 
 
 class Stage:
-    def __init__(self, tmp_path, policy, ports, host=False, extra=None, route=None):
+    def __init__(self, tmp_path, policy, ports, host=False, extra=None, route=None, **more):
         self.port, self.log = free_ports(1)[0], tmp_path / "access.log"
         action = {"cluster": "c"} | (route or {}) | ({} if host else {"retry_policy": policy})
         routes = {"routes": [{"match": {"prefix": "/"}, "route": action}]} | ({"retry_policy": policy} if host else {})
         path = tmp_path / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap(self.port, routes, {"c": (ports, extra or {})}, self.log)))
+        path.write_text(json.dumps(bootstrap(self.port, routes, {"c": (ports, extra or {})}, self.log, **more)))
         self.proxy = Proxy(tmp_path, "-c", path, "--drain", "2s", port=self.port)
 
     def ask(self, text="GET /next HTTP/1.1\r\nHost: x\r\n\r\n"):
@@ -197,3 +197,36 @@ def test_what_a_circuit_breaker_refuses_is_not_asked_for_again(stage, backend):
     backend.release.set()
     assert first.answer()[0] == 200
     assert sorted(line.split(" ")[1] for line in s.lines(2)) == ["-", "UO"], "without URX"
+
+
+def test_what_a_first_try_met_is_not_told_of_the_last(stage, backend):
+    """A log that asks why the connection failed, of a request whose second try went well."""
+    dead = free_ports(1)[0]
+    s = stage({"retry_on": "connect-failure", "num_retries": 5}, [dead, backend.port],
+              log_format="%RESPONSE_CODE% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n")
+    for _ in range(6):
+        assert s.ask()[0] == 200
+    assert s.lines(6) == ["200 -"] * 6
+
+
+@pytest.mark.parametrize(("direction", "said"), [("INBOUND", "true"), ("OUTBOUND", None)])
+def test_beside_an_app_that_takes_no_connections(stage, direction, said):
+    """Of a 503 that comes from there the caller can tell that nobody has seen the request."""
+    s = stage({"num_retries": 0}, [free_ports(1)[0]], direction=direction)
+    status, head, _ = s.ask()
+    assert status == 503 and head.get("x-fairlead-unseen") == said
+
+
+def test_what_nobody_has_seen_is_sent_elsewhere(stage, backend, tmp_path):
+    """As the control plane says it: by the header of such an answer."""
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    before = Stage(dead, {"num_retries": 0}, [free_ports(1)[0]], direction="INBOUND")
+    try:
+        s = stage({"retry_on": "connect-failure,retriable-headers", "num_retries": 2, "retriable_headers": [{"name": "x-fairlead-unseen", "present_match": True}],
+                   "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {
+                       "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}],
+                   "host_selection_retry_max_attempts": 5}, [before.port, backend.port])
+        assert [s.ask("POST /next HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")[0] for _ in range(6)] == [200] * 6
+    finally:
+        before.proxy.stop()
