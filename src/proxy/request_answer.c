@@ -138,8 +138,8 @@ static void rewrite(struct request *r, struct http_head *head, struct str *body)
         header_ops_apply(l.ops, head, a, request_value, r);
 }
 
-/* An app that ends takes no connections any more before all callers know: what it has not seen may be
- * sent elsewhere, which this tells them of an answer that else could come from behind it. */
+/* An app that ends takes no connections any more before all callers know: what it has not seen may
+ * be sent elsewhere, which this tells them of an answer that else could come from behind it. */
 static bool is_unseen(const struct request *r)
 {
     return r->http->inbound &&
