@@ -129,7 +129,7 @@ def test_not_waited_for(clean):
 def test_nodes_are_clean(clean):
     """With the lab's own agents stopped for a while: ours carry Services on every node, and the kernel has nothing of them when they have been taken out."""
     lab = clean
-    lab.fairlead("lab", "image", "--name", lab.name, f"localhost/fairlead/agent:0.1.0={BIN}/fairlead-agent")
+    lab.fairlead("lab", "image", "--name", lab.name, "localhost/fairlead/agent:0.1.0=/run/fairlead/bin/fairlead-agent")
     nodes = [n["metadata"]["name"] for n in lab.get("nodes")["items"]]
 
     def tables():

@@ -106,7 +106,8 @@ def test_of_bytes(tmp_path, endpoint, version):
     proxy = start(tmp_path, port, [{"address": address(port), "filter_chains": [chain(tcp("one"))]}], [cluster(endpoint.port, "one") | {"transport_socket": proxied(version)}])
     c = Client(port)
     assert c.ask(GET)[2] == b"1"
-    assert parts(endpoint.heads[-1]) == ("127.0.0.1", c.sock.getsockname()[1], "127.0.0.1", port), "the first one is that by which it was seen to be up"
+    want = ("127.0.0.1", c.sock.getsockname()[1], "127.0.0.1", port)
+    assert want in [parts(head) for head in endpoint.heads], "another one is that by which it was seen to be up"
     proxy.stop()
 
 
