@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from lab_harness import Lab, running
-from suite import BIN, ROOT, wait_until
+from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
 FOR_LAB = ["agent.enabled=false", "control.podDisruptionBudget.enabled=false", "gateway.podDisruptionBudget.enabled=false"]
