@@ -13,7 +13,7 @@ one() {
     return "$result"
 }
 export -f one
-first="proxy api control lab"
+first="mesh proxy install api control lab"
 rest=$(cd tests/e2e && for suite in [a-z]*/; do echo "${suite%/}"; done | grep -vwE "clients|interop|__pycache__|${first// /|}")
 # shellcheck disable=SC2086 # words
 printf '%s\n' $first $rest | xargs -P "${E2E_JOBS:-2}" -I{} bash -c 'SECONDS=0; one {}'
