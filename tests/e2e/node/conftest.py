@@ -42,6 +42,10 @@ class PodLab(lab_harness.Lab):
     def logs(self, name, *argv):
         return self.fairlead("logs", name, *argv)
 
+    def has_said(self, name, text, *argv):
+        """False while its container waits to start, too."""
+        return text in self.fairlead("logs", name, *argv, check=False).stdout
+
     def delete_and_wait(self, pod):
         self.fairlead("delete", "pod", pod)
 

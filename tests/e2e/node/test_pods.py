@@ -181,7 +181,7 @@ def test_deletion_kills_the_deaf(lab):
 
 def test_logs(lab):
     lab.pod("talks", image="busybox", command=["sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; sleep 100"])
-    wait_until("it has spoken", lambda: "bad" in lab.logs("talks"))
+    wait_until("it has spoken", lambda: lab.has_said("talks", "bad"))
     assert lab.logs("talks", "--tail", "2") == "line 5\nbad\n"
     assert lab.logs("talks", "--tail=1", "--timestamps").split()[0].endswith("Z")
     assert lab.logs("talks", "--since", "1h") == lab.logs("talks")

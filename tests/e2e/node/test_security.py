@@ -116,7 +116,7 @@ def test_capabilities(lab):
 def test_who_is_not_root_may_open_its_output_by_its_name(lab):
     """As with other runtimes: programs that log to a file are told to log to /dev/stdout."""
     lab.pod("speaks", image="busybox", command=["sh", "-c", "echo out > /dev/stdout; echo err > /dev/stderr; exec sleep 1000"], container={"securityContext": {"runAsUser": 1000}})
-    wait_until("it has spoken", lambda: "err" in lab.logs("speaks"))
+    wait_until("it has spoken", lambda: lab.has_said("speaks", "err"))
     assert sorted(lab.logs("speaks").split()) == ["err", "out"]
 
 
