@@ -65,7 +65,7 @@ def copy_tree(folder):
     """What runs inside, apart from the tree, in which people go on building."""
     tree, build = folder / "tree", folder.parent
     shutil.rmtree(tree, ignore_errors=True)
-    for name in ("tests/e2e", "tests/conformance", "tests/pytest.ini", "tests/kernels", "scripts", "examples", "deploy"):
+    for name in ("tests/e2e", "tests/conformance", "tests/pytest.ini", "tests/kernels", "tests/fuzz/corpus/proxy_config", "scripts", "examples", "deploy"):
         (shutil.copytree if (TREE / name).is_dir() else shutil.copy2)(TREE / name, tree / name)
     shutil.copytree(build / "bin", tree / "build/bin")
     (tree / "build/tests").mkdir()
