@@ -2,12 +2,11 @@
  * carries (2 i) and what went wrong (2 i + 1), each beginning with the port's number, 16 bits, the
  * lower byte first. One connection for each port, from the start: the form of clients in Python,
  * JavaScript and Java. */
-#include <errno.h>
-
 #include "base/vec.h"
 #include "codec/base64.h"
 #include "codec/url.h"
 #include "codec/websocket.h"
+#include "lab/node/client_websocket.h"
 #include "lab/node/kubelet_forward.h"
 
 enum { PORTS_MAX = 64, MESSAGE_MAX = 1024 * 1024 };
@@ -30,21 +29,16 @@ struct channels {
 
 static const char *const protocols[] = {"v4.channel.k8s.io", "v4.base64.channel.k8s.io"};
 
-static const char *choose_protocol(struct str offered)
+static const char *choose_protocol(struct http_exchange *x)
 {
-    for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
-        for (struct str rest = offered, one; rest.p && rest.n;) {
-            one = str_trim(str_cut(rest, ',', &rest));
-            if (str_is(one, protocols[i]))
-                return protocols[i];
-        }
-    return NULL;
+    return client_websocket_is_wanted(x)
+               ? protocol_offered(x, "sec-websocket-protocol", "", protocols, ARRAY_LEN(protocols))
+               : NULL;
 }
 
 bool forward_channels_wanted(struct http_exchange *x)
 {
-    return str_eq_nocase(http_exchange_header(x, "upgrade"), STR("websocket")) &&
-           choose_protocol(http_exchange_header(x, "sec-websocket-protocol"));
+    return choose_protocol(x) != NULL;
 }
 
 static void send_message(struct channels *s, unsigned number, struct str bytes)
@@ -106,51 +100,30 @@ static void channels_gone(struct channels *s)
     free(s);
 }
 
-static void on_message(struct channels *s, struct str m)
+static int on_message(struct str m, void *user)
 {
+    struct channels *s = user;
     AUTO_DONE(buf) struct buf bytes = {0};
     if (!m.n)
-        return;
+        return 0;
     unsigned number = (unsigned char)m.p[0] - (s->base64 ? '0' : 0u);
     struct str payload = str_sub(m, 1, m.n);
     if (s->base64) {
         if (base64_decode(payload, &bytes) < 0)
-            return;
+            return 0;
         payload = buf_str(&bytes);
     }
     if (number % 2 || number / 2 >= s->n || !s->v[number / 2].lane)
-        return;
+        return 0;
     if (!forward_lane_take(s->v[number / 2].lane, payload))
         conn_pause(s->conn);
+    return 0;
 }
 
 static void on_data(struct conn *c, void *user)
 {
     struct channels *s = user;
-    struct websocket_frame f;
-    size_t used;
-    int r;
-    while ((r = websocket_frame_read(conn_in(c), true, &f, &used)) == 1) {
-        bool closing = f.opcode == WEBSOCKET_CLOSE;
-        if (f.opcode == WEBSOCKET_PING && conn_queued(c) < FORWARD_QUEUE_BYTES) {
-            AUTO_DONE(buf) struct buf b = {0};
-            websocket_frame_write(&b, WEBSOCKET_PONG, false, f.payload);
-            conn_write(c, buf_str(&b));
-        } else if (f.opcode <= WEBSOCKET_BINARY) {
-            buf_add_str(&s->message, f.payload);
-            closing = s->message.failed;
-            if (f.final && !closing)
-                on_message(s, buf_str(&s->message));
-            if (f.final)
-                buf_clear(&s->message);
-        }
-        chain_consume(conn_in(c), used);
-        if (closing) {
-            r = -ECONNRESET;
-            break;
-        }
-    }
-    if (r < 0 || conn_eof(c)) {
+    if (client_websocket_read(c, &s->message, on_message, s) < 0 || conn_eof(c)) {
         conn_free(c);
         channels_gone(s);
     }
@@ -200,19 +173,6 @@ static bool take_ports(struct http_exchange *x, uint16_t ports[PORTS_MAX], size_
     return *ret_n > 0;
 }
 
-static struct conn *upgrade(struct http_exchange *x, const char *protocol)
-{
-    char accept[29];
-    websocket_accept_key(http_exchange_header(x, "sec-websocket-key"), accept);
-    const struct http_header headers[] = {
-        {STR("Upgrade"), STR("websocket")},
-        {STR("Connection"), STR("Upgrade")},
-        {STR("Sec-WebSocket-Accept"), str_from(accept)},
-        {STR("Sec-WebSocket-Protocol"), str_from(protocol)},
-    };
-    return http_exchange_upgrade(x, headers, ARRAY_LEN(headers));
-}
-
 void forward_channels(struct pod *p, struct http_exchange *x)
 {
     static const struct conn_ops conn_ops = {
@@ -221,13 +181,12 @@ void forward_channels(struct pod *p, struct http_exchange *x)
     size_t n;
     if (!take_ports(x, ports, &n))
         return;
-    const char *protocol = choose_protocol(http_exchange_header(x, "sec-websocket-protocol"));
+    const char *protocol = choose_protocol(x);
     struct channels *s = NEW(struct channels);
     s->message.cap = MESSAGE_MAX;
     s->base64 = protocol == protocols[1];
     s->n = s->alive = n;
-    s->conn = upgrade(x, protocol);
-    conn_set_in_bytes_max(s->conn, WEBSOCKET_FRAME_BYTES_MAX + 64);
+    s->conn = client_websocket_accept(x, protocol);
     conn_set_ops(s->conn, &conn_ops, s);
     for (size_t i = 0; i < n; i++) {
         AUTO_DONE(buf) struct buf reason = {0};

@@ -12,12 +12,12 @@
 
 #include "codec/url.h"
 #include "codec/websocket.h"
+#include "lab/node/client_websocket.h"
 #include "lab/node/spdy_session.h"
 
 enum {
     STREAM_QUEUE_MAX = 256 * 1024,
     STREAM_MESSAGE_MAX = 1024 * 1024,
-    STREAM_IN_BYTES_MAX = WEBSOCKET_FRAME_BYTES_MAX + 64, /* a frame with its head is read whole */
 };
 
 /* A channel as a stream of SPDY. */
@@ -37,17 +37,12 @@ struct kubelet_stream {
     void *user;
 };
 
-/* The subprotocol we both speak; NULL = none. */
-static const char *choose_protocol(struct str offered)
+static const char *choose_websocket(struct http_exchange *x)
 {
     static const char *const known[] = {"v5.channel.k8s.io", "v4.channel.k8s.io"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        for (struct str rest = offered, one; rest.p && rest.n;) {
-            one = str_trim(str_cut(rest, ',', &rest));
-            if (str_is(one, known[i]))
-                return known[i];
-        }
-    return NULL;
+    return client_websocket_is_wanted(x)
+               ? protocol_offered(x, "sec-websocket-protocol", "", known, ARRAY_LEN(known))
+               : NULL;
 }
 
 static const char *choose_spdy(struct http_exchange *x)
@@ -58,10 +53,7 @@ static const char *choose_spdy(struct http_exchange *x)
 
 bool kubelet_stream_is_wanted(struct http_exchange *x, const char *verb)
 {
-    if (choose_spdy(x))
-        return true;
-    if (str_eq_nocase(http_exchange_header(x, "upgrade"), STR("websocket")) &&
-        choose_protocol(http_exchange_header(x, "sec-websocket-protocol")))
+    if (choose_spdy(x) || choose_websocket(x))
         return true;
     kubelet_fail(
         x, 400, "BadRequest",
@@ -69,20 +61,6 @@ bool kubelet_stream_is_wanted(struct http_exchange *x, const char *verb)
         "v4.channel.k8s.io",
         verb);
     return false;
-}
-
-static struct conn *upgrade(struct http_exchange *x)
-{
-    const char *protocol = choose_protocol(http_exchange_header(x, "sec-websocket-protocol"));
-    char accept[29];
-    websocket_accept_key(http_exchange_header(x, "sec-websocket-key"), accept);
-    const struct http_header headers[] = {
-        {STR("Upgrade"), STR("websocket")},
-        {STR("Connection"), STR("Upgrade")},
-        {STR("Sec-WebSocket-Accept"), str_from(accept)},
-        {STR("Sec-WebSocket-Protocol"), str_from(protocol)},
-    };
-    return http_exchange_upgrade(x, headers, ARRAY_LEN(headers));
 }
 
 static void stream_gone(struct kubelet_stream *s)
@@ -104,10 +82,11 @@ static void resize(struct kubelet_stream *s, struct str text)
         s->ops->on_resize((unsigned)columns, (unsigned)rows, s->user);
 }
 
-static void on_message(struct kubelet_stream *s, struct str m)
+static int on_message(struct str m, void *user)
 {
+    struct kubelet_stream *s = user;
     if (!m.n)
-        return;
+        return 0;
     uint8_t channel = (uint8_t)m.p[0];
     struct str payload = str_sub(m, 1, m.n);
     if (channel == CHANNEL_IN && payload.n && !s->ops->on_input(payload, s->user))
@@ -116,37 +95,13 @@ static void on_message(struct kubelet_stream *s, struct str m)
         resize(s, payload);
     else if (channel == CHANNEL_CLOSE && payload.n && payload.p[0] == CHANNEL_IN)
         s->ops->on_input_end(s->user);
+    return 0;
 }
 
 static void on_data(struct conn *c, void *user)
 {
     struct kubelet_stream *s = user;
-    struct websocket_frame f;
-    size_t used;
-    int r;
-    while ((r = websocket_frame_read(conn_in(c), true, &f, &used)) == 1) {
-        bool closing = f.opcode == WEBSOCKET_CLOSE;
-        if (f.opcode == WEBSOCKET_PING && kubelet_stream_is_full(s)) {
-            /* RFC 6455 section 5.5.3: not every ping needs its pong */
-        } else if (f.opcode == WEBSOCKET_PING) {
-            AUTO_DONE(buf) struct buf b = {0};
-            websocket_frame_write(&b, WEBSOCKET_PONG, false, f.payload);
-            conn_write(c, buf_str(&b));
-        } else if (f.opcode <= WEBSOCKET_BINARY) {
-            buf_add_str(&s->message, f.payload);
-            if (f.final && !s->message.failed)
-                on_message(s, buf_str(&s->message));
-            closing = s->message.failed; /* longer than is kept: nothing is left out in silence */
-            if (f.final)
-                buf_clear(&s->message);
-        }
-        chain_consume(conn_in(c), used);
-        if (closing) {
-            r = -ECONNRESET;
-            break;
-        }
-    }
-    if (r < 0 || conn_eof(c)) {
+    if (client_websocket_read(c, &s->message, on_message, s) < 0 || conn_eof(c)) {
         conn_free(c);
         stream_gone(s);
     }
@@ -269,8 +224,7 @@ struct kubelet_stream *kubelet_stream_new(struct http_exchange *x,
         s->spdy = spdy_session_new(x, spdy, &spdy_ops, s);
         return s;
     }
-    s->conn = upgrade(x);
-    conn_set_in_bytes_max(s->conn, STREAM_IN_BYTES_MAX);
+    s->conn = client_websocket_accept(x, choose_websocket(x));
     conn_set_ops(s->conn, &conn_ops, s);
     return s;
 }

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "codec/websocket.h"
+#include "lab/node/client_websocket.h"
 
 enum { QUEUE_BYTES_MAX = 256 * 1024, IN_BYTES_MAX = SPDY_FRAME_BYTES_MAX + 64 * 1024 };
 #define PREFIX "SPDY/3.1"
@@ -22,6 +23,7 @@ struct spdy_session {
     struct conn *conn;
     bool in_websocket, finished, busy, dead;
     struct spdy_codec *codec;
+    struct buf message; /* of a WebSocket's fragments */
     struct buf in;      /* SPDY that has come and is no frame yet */
     struct map streams; /* number, as text */
     const struct spdy_session_ops *ops;
@@ -30,61 +32,29 @@ struct spdy_session {
 
 /* ---- upgrade ---- */
 
-static bool lists(struct str offered, const char *prefix, const char *name)
-{
-    AUTO_CHARS char *full = xasprintf("%s%s", prefix, name);
-    for (struct str rest = offered, one; rest.p && rest.n;) {
-        one = str_trim(str_cut(rest, ',', &rest));
-        if (str_is(one, full))
-            return true;
-    }
-    return false;
-}
-
-static bool is_websocket(struct http_exchange *x)
-{
-    return str_eq_nocase(http_exchange_header(x, "upgrade"), STR("websocket"));
-}
-
-/* A list of protocols may be one header, or one header for each. */
-static bool is_offered(struct http_exchange *x, const char *header, const char *prefix,
-                       const char *name)
-{
-    struct http_header headers[HTTP_FIELDS_MAX];
-    size_t n = http_head_list(http_exchange_head(x), headers, HTTP_FIELDS_MAX);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq_nocase(headers[i].name, str_from(header)) &&
-            lists(headers[i].value, prefix, name))
-            return true;
-    return false;
-}
-
 const char *spdy_protocol_wanted(struct http_exchange *x, const char *const *known, size_t n)
 {
-    bool ws = is_websocket(x);
-    if (!ws && !str_eq_nocase(http_exchange_header(x, "upgrade"), STR(PREFIX)))
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        if (ws ? is_offered(x, "sec-websocket-protocol", PREFIX "+", known[i])
-               : is_offered(x, "x-stream-protocol-version", "", known[i]))
-            return known[i];
-    return NULL;
+    if (client_websocket_is_wanted(x))
+        return protocol_offered(x, "sec-websocket-protocol", PREFIX "+", known, n);
+    return str_eq_nocase(http_exchange_header(x, "upgrade"), STR(PREFIX))
+               ? protocol_offered(x, "x-stream-protocol-version", "", known, n)
+               : NULL;
 }
 
 static struct conn *upgrade(struct http_exchange *x, const char *protocol)
 {
-    char accept[29] = "";
-    bool ws = is_websocket(x);
-    AUTO_CHARS char *name = xasprintf("%s%s", ws ? PREFIX "+" : "", protocol);
-    if (ws)
-        websocket_accept_key(http_exchange_header(x, "sec-websocket-key"), accept);
     const struct http_header headers[] = {
         {STR("Connection"), STR("Upgrade")},
-        {STR("Upgrade"), ws ? STR("websocket") : STR(PREFIX)},
-        {ws ? STR("Sec-WebSocket-Protocol") : STR("X-Stream-Protocol-Version"), str_from(name)},
-        {STR("Sec-WebSocket-Accept"), str_from(accept)},
+        {STR("Upgrade"), STR(PREFIX)},
+        {STR("X-Stream-Protocol-Version"), str_from(protocol)},
     };
-    return http_exchange_upgrade(x, headers, ARRAY_LEN(headers) - !ws);
+    if (client_websocket_is_wanted(x)) {
+        AUTO_CHARS char *name = xasprintf(PREFIX "+%s", protocol);
+        return client_websocket_accept(x, name);
+    }
+    struct conn *c = http_exchange_upgrade(x, headers, ARRAY_LEN(headers));
+    conn_set_in_bytes_max(c, IN_BYTES_MAX);
+    return c;
 }
 
 /* ---- streams ---- */
@@ -220,6 +190,7 @@ static void session_gone(struct spdy_session *s)
     map_done(&s->streams);
     spdy_codec_free(s->codec);
     buf_done(&s->in);
+    buf_done(&s->message);
     free(s);
 }
 
@@ -236,28 +207,12 @@ static int read_frames(struct spdy_session *s)
     return r;
 }
 
-/* Messages to the SPDY within; pings are answered. 0, or the end. */
-static int unwrap(struct spdy_session *s)
+/* Of the SPDY within a WebSocket, whose messages mean nothing. */
+static int on_message(struct str m, void *user)
 {
-    struct websocket_frame f;
-    size_t used;
-    int r;
-    while ((r = websocket_frame_read(conn_in(s->conn), true, &f, &used)) == 1) {
-        bool closing = f.opcode == WEBSOCKET_CLOSE;
-        if (f.opcode == WEBSOCKET_PING && !spdy_session_is_full(s) && !s->finished) {
-            AUTO_DONE(buf) struct buf b = {0};
-            websocket_frame_write(&b, WEBSOCKET_PONG, false, f.payload);
-            conn_write(s->conn, buf_str(&b));
-        } else if (f.opcode <= WEBSOCKET_BINARY) {
-            buf_add_str(&s->in, f.payload);
-        }
-        chain_consume(conn_in(s->conn), used);
-        if (closing || s->in.failed)
-            return -ECONNRESET;
-        if ((r = read_frames(s)) < 0)
-            return r;
-    }
-    return r;
+    struct spdy_session *s = user;
+    buf_add_str(&s->in, m);
+    return s->in.failed ? -E2BIG : read_frames(s);
 }
 
 static int unwrapped(struct spdy_session *s)
@@ -274,7 +229,7 @@ static int unwrapped(struct spdy_session *s)
 static void on_data(struct conn *c, void *user)
 {
     struct spdy_session *s = user;
-    int r = s->in_websocket ? unwrap(s) : unwrapped(s);
+    int r = s->in_websocket ? client_websocket_read(c, &s->message, on_message, s) : unwrapped(s);
     if (r < 0 || conn_eof(c)) {
         conn_free(c);
         session_gone(s);
@@ -305,10 +260,10 @@ struct spdy_session *spdy_session_new(struct http_exchange *x, const char *proto
     *s = (struct spdy_session){.ops = ops,
                                .user = user,
                                .codec = spdy_codec_new(),
-                               .in_websocket = is_websocket(x),
+                               .in_websocket = client_websocket_is_wanted(x),
+                               .message.cap = SPDY_FRAME_BYTES_MAX + 64 * 1024,
                                .in.cap = 2 * IN_BYTES_MAX};
     s->conn = upgrade(x, protocol);
-    conn_set_in_bytes_max(s->conn, IN_BYTES_MAX);
     conn_set_ops(s->conn, &conn_ops, s);
     return s;
 }
