@@ -73,7 +73,11 @@ static void arm_idle(struct http1_conn *h)
     const struct http_conn_config *c = h->base.config;
     bool first = !h->base.client && !h->requests && c->first_timeout_ms;
     h->head_begun = false;
-    start_timer(h, h->draining ? DRAIN_MS : first ? c->first_timeout_ms : c->idle_timeout_ms, IDLE_TIMEOUT_MS);
+    start_timer(h,
+                h->draining ? DRAIN_MS
+                : first     ? c->first_timeout_ms
+                            : c->idle_timeout_ms,
+                IDLE_TIMEOUT_MS);
 }
 
 /* The last answer is on its way: what the peer still sends is read and dropped, lest a reset

@@ -75,10 +75,10 @@ static void start_timer(struct http_auto *a, bool begun)
 {
     const struct http_conn_config *c = a->base.config;
     uint64_t head_ms = c->head_timeout_ms ? c->head_timeout_ms : HEAD_TIMEOUT_MS;
-    uint64_t idle_ms = a->draining          ? DRAIN_MS
+    uint64_t idle_ms = a->draining           ? DRAIN_MS
                        : c->first_timeout_ms ? c->first_timeout_ms
-                       : c->idle_timeout_ms ? c->idle_timeout_ms
-                                            : IDLE_TIMEOUT_MS;
+                       : c->idle_timeout_ms  ? c->idle_timeout_ms
+                                             : IDLE_TIMEOUT_MS;
     loop_timer_start(a->timer, begun ? head_ms : idle_ms);
 }
 

@@ -515,7 +515,8 @@ static void test_draining(void **state)
     expect_trace(&w, "close|");
     assert_true(w.peer_eof);
     world_down(&w);
-    for (int before = 0; before < 2; before++) { /* it was; of a new client, of one that has stayed */
+    for (int before = 0; before < 2;
+         before++) { /* it was; of a new client, of one that has stayed */
         world_up(&w, false);
         if (before) {
             GIVE(&w, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
