@@ -4,14 +4,15 @@
 
 #include "base/buf.h"
 #include "base/list.h"
-#include "base/map.h"
-#include "xds/xds_types.h"
+#include "xds/xds_table.h"
 
 /* One resource as it goes out; immutable and reference-counted. */
 struct xds_entry {
     unsigned refs;
     enum xds_resource type;
-    struct str name;
+    struct xds_name *key;
+    struct xds_name *endpoints_key; /* NULL: there are none */
+    struct str name;                /* the key's */
     struct str version;   /* of the content: the same from every server and after a restart */
     struct str resource;  /* a packed envoy.service.discovery.v3.Resource */
     struct str any;       /* the google.protobuf.Any in it */
@@ -32,15 +33,16 @@ void xds_entry_unref(struct xds_entry *e); /* NULL is allowed */
 struct xds_watch {
     struct list_node node;
     /* It has come, changed or gone. */
-    void (*on_change)(struct xds_watch *w, enum xds_resource type, struct str name);
+    void (*on_change)(struct xds_watch *w, struct xds_name *name);
 };
 
 struct xds_set {
-    struct map entries[XDS_RESOURCES]; /* name -> struct xds_entry: its own */
+    struct xds_table entries[XDS_RESOURCES]; /* its own */
     struct list_node watches;
     uint64_t changes;     /* ever */
     struct xds_set *over; /* what it shows beside its own; NULL: nothing */
     struct xds_watch watch;
+    struct xds_runs *runs; /* of the lowest set: what streams were sent of all; NULL: nothing yet */
 };
 
 struct xds_set *xds_set_new(void);
@@ -56,6 +58,8 @@ bool xds_set_put(struct xds_set *s, struct xds_entry *e);
 bool xds_set_remove(struct xds_set *s, enum xds_resource type, struct str name);
 struct xds_entry *xds_set_find(const struct xds_set *s, enum xds_resource type,
                                struct str name); /* borrowed; NULL */
+struct xds_entry *xds_set_find_name(const struct xds_set *s, const struct xds_name *name);
+size_t xds_set_count(const struct xds_set *s, enum xds_resource type); /* its own */
 /* Zero-initialised; for each entry that the set shows. */
 struct xds_iter {
     const struct xds_set *layer;
