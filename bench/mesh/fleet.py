@@ -2,7 +2,8 @@
 """A control plane and N sidecars of it (simulated: streams of their own, in one process): how long until all have everything, how long until a change of endpoints is with all of
 them, alone and while routes change, and what the control plane needs for each.
 
-  fleet.py [--proxies N] [--services N] [--changes N]     (2000, 1000, 50) FAIRLEAD_BIN and the build beside it say which programs. Needs root: it starts a lab.
+  fleet.py [--proxies N] [--services N] [--changes N] [--at-once N]     (2000, 1000, 50, 64) FAIRLEAD_BIN and the build beside it say which programs. Needs root: it starts a lab.
+                                                        at-once: so many at a time have not got everything; all of them connect at the same moment with that many or more
 """
 import argparse
 import os
@@ -21,7 +22,7 @@ from suite import wait_until  # noqa: E402
 
 BIN = pathlib.Path(os.environ["FAIRLEAD_BIN"])
 options = argparse.ArgumentParser(usage=__doc__)
-for flag, default in (("proxies", 2000), ("services", 1000), ("changes", 50)):
+for flag, default in (("proxies", 2000), ("services", 1000), ("changes", 50), ("at-once", 64)):
     options.add_argument("--" + flag, type=int, default=default)
 args = options.parse_args()
 XDS, DEBUG = 15910, 15914
@@ -29,6 +30,10 @@ XDS, DEBUG = 15910, 15914
 
 def kib(pid, word="VmRSS"):
     return int(re.search(rf"^{word}:\s+(\d+)", open(f"/proc/{pid}/status").read(), re.M)[1])
+
+
+def cpu(pid):
+    return sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def service(i):
@@ -47,7 +52,7 @@ def routes(i, header):
 
 class Fleet:
     def __init__(self, n, services):
-        self.process = subprocess.Popen([BIN.parent / "bench/mesh-fleet", f"127.0.0.1:{XDS}", str(n), str(services)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([BIN.parent / "bench/mesh-fleet", f"127.0.0.1:{XDS}", str(n), str(services), str(args.at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def line(self):
         line = self.process.stdout.readline()
@@ -94,12 +99,16 @@ def main():
             one.process.wait()
             return ready
         wait_until("a first one is served", first, 60)
-        alone = kib(control.pid)
+        time.sleep(2)  # what the first one was made of has been given back
+        alone, begun = kib(control.pid), cpu(control.pid)
         fleet = Fleet(args.proxies, args.services)
-        ready = float(fleet.line()[1])
-        many = kib(control.pid)
-        print(f"{args.proxies} proxies, {args.services} Services: everything is with all of them after {ready:.2f} s; control plane {alone / 1024:.1f} MiB before, {many / 1024:.1f} after: "
-              f"{(many - alone) / args.proxies:.1f} KiB a proxy, peak {kib(control.pid, 'VmHWM') / 1024:.1f} MiB")
+        _, ready, its_cpu = fleet.line()
+        spent, at_ready = cpu(control.pid) - begun, kib(control.pid)
+        time.sleep(3)
+        settled = kib(control.pid)
+        print(f"{args.proxies} proxies, {args.services} Services: everything is with all of them after {float(ready):.2f} s; CPU of the control plane {spent:.2f} s, of the simulated proxies {float(its_cpu):.2f} s")
+        print(f"control plane {alone / 1024:.1f} MiB before, {at_ready / 1024:.1f} then, {settled / 1024:.1f} three seconds later: {(settled - alone) / args.proxies:.1f} KiB a proxy, "
+              f"{settled / args.proxies:.1f} with all that is there once; peak {kib(control.pid, 'VmHWM') / 1024:.1f} MiB")
         print("| ms from the write | half have it | p99 | all | worst p99 |\n|---|---|---|---|---|")
         row("endpoints", [fleet.told(lab, i % args.services, 9000 + i) for i in range(args.changes)])
         over = threading.Event()
@@ -116,8 +125,7 @@ def main():
         row("while routes change", [fleet.told(lab, i % args.services, 10000 + i) for i in range(args.changes)])
         over.set()
         thread.join()
-        cpu = sum(map(int, open(f"/proc/{control.pid}/stat").read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
-        print(f"CPU of the control plane in all: {cpu:.1f} s")
+        print(f"CPU of the control plane in all: {cpu(control.pid):.1f} s")
     finally:
         for p in (fleet and fleet.process, control):
             if p:
