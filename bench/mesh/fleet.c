@@ -27,10 +27,10 @@
 
 enum {
     LINE_BYTES = 512,
-    PEEK = 512,        /* of a field: its name is in there */
+    PEEK = 512, /* of a field: its name is in there */
     CLUSTERS_MAX = 1 << 16,
-    PORTS_MAX = 64,    /* of listeners that several share */
-    PREFIX = 5,        /* of a message of gRPC */
+    PORTS_MAX = 64, /* of listeners that several share */
+    PREFIX = 5,     /* of a message of gRPC */
 };
 
 /* Of DeltaDiscoveryRequest and DeltaDiscoveryResponse. */
@@ -345,8 +345,8 @@ static bool take_some(struct proxy *p)
             return false;
         chain_copy(&r->in, prefix, PREFIX);
         chain_consume(&r->in, PREFIX);
-        r->left = (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 |
-                  prefix[4];
+        r->left =
+            (size_t)prefix[1] << 24 | (size_t)prefix[2] << 16 | (size_t)prefix[3] << 8 | prefix[4];
         return true;
     } else if (!r->in.n || !take_field(p)) {
         return false;
@@ -410,9 +410,8 @@ static void add_node(const struct proxy *p, struct buf *to)
     enum { NODE_ID = 1, NODE_FEATURES = 10 };
     size_t i = (size_t)(p - p->fleet->v), node = pb_begin(to, ASK_NODE);
     const char *type;
-    AUTO_CHARS char *id =
-        xasprintf("sidecar~10.77.%zu.%zu~p%zu.default~default.svc.cluster.local", i / 250,
-                  i % 250 + 1, i);
+    AUTO_CHARS char *id = xasprintf("sidecar~10.77.%zu.%zu~p%zu.default~default.svc.cluster.local",
+                                    i / 250, i % 250 + 1, i);
     pb_add_text(to, NODE_ID, id);
     for (size_t n = 0; (type = xds_own_type(n)); n++) {
         AUTO_CHARS char *feature = xasprintf(XDS_OWN_PREFIX "%s", type);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "xds/xds_runs.h"
 
 #define SERVICE "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
@@ -15,8 +16,8 @@ enum {
     STREAMS_MAX = 20000,
     UNKNOWN_MAX = 1024,          /* callers that are being asked about */
     UNKNOWN_BYTES_MAX = 4 << 20, /* of messages of one of them */
-    TRIM_BYTES = 64 * 1024,      /* a response of that size is part of a burst, */
-    TRIM_MS = 1000,              /* behind which memory is given back */
+    TRIM_BYTES = 64 * 1024, /* a response of that size is part of a burst, behind which memory */
+    TRIM_MS = 1000,         /* is given back */
 };
 
 struct door {
@@ -37,6 +38,7 @@ struct xds_service {
     void *other;
     struct list_node streams;
     struct loop_timer *trim;
+    bool burst;
     struct xds_service_stats stats;
 };
 
@@ -79,14 +81,17 @@ static void on_trim(void *user)
     struct xds_service *s = user;
     LIST_FOREACH (node, &s->streams)
         xds_stream_trim(CONTAINER_OF(node, struct stream, node)->xds);
-    malloc_trim(0);
+    if (s->burst)
+        malloc_trim(0);
+    s->burst = false;
 }
 
 static void on_send(struct chain *message, void *user)
 {
     struct stream *s = user;
     s->service->stats.sent++;
-    if (message->n >= TRIM_BYTES)
+    s->service->burst = s->service->burst || message->n >= TRIM_BYTES;
+    if (message->n >= XDS_RUN_MIN)
         loop_timer_start(s->service->trim, TRIM_MS);
     grpc_server_call_move(s->call, message);
 }

@@ -4,9 +4,6 @@
 
 #include "base/assert.h"
 #include "base/map.h"
-#include "codec/pb.h"
-
-enum { RESOURCES = 2 /* of both kinds of responses */ };
 
 struct run {
     struct bytes *bytes;
@@ -52,27 +49,11 @@ size_t xds_runs_bytes(const struct xds_runs *r)
     return r->bytes;
 }
 
-void xds_form_add(struct buf *to, enum xds_form form, const struct xds_entry *e)
-{
-    static const struct str wrapped = STR(XDS_TYPE_PREFIX "envoy.service.discovery.v3.Resource");
-    enum { ANY_TYPE = 1, ANY_VALUE = 2 };
-    if (form == XDS_AS_RESOURCE) {
-        pb_add_bytes(to, RESOURCES, e->resource);
-    } else if (e->type != XDS_HOST && e->type != XDS_NAMES) {
-        pb_add_bytes(to, RESOURCES, e->any);
-    } else {
-        size_t any = pb_begin(to, RESOURCES);
-        pb_add_bytes(to, ANY_TYPE, wrapped);
-        pb_add_bytes(to, ANY_VALUE, e->resource);
-        pb_end(to, any);
-    }
-}
-
 static struct bytes *make(enum xds_form form, struct xds_entry *const *v, size_t n)
 {
     AUTO_DONE(buf) struct buf b = {0};
     for (size_t i = 0; i < n; i++)
-        xds_form_add(&b, form, v[i]);
+        xds_entry_add(&b, form, v[i]);
     ASSERT(!b.failed);
     return bytes_new(buf_str(&b));
 }

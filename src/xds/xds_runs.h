@@ -4,22 +4,13 @@
  * which sets they are seen. A stream's queue holds references. One thread. */
 
 #include "base/chain.h"
-#include "xds/xds_set.h"
+#include "xds/xds_entry.h"
 
 enum {
     XDS_RUN_MIN = 4 * 1024,        /* shorter ones are made for whoever wants them */
     XDS_RUNS_BYTES_MAX = 32 << 20, /* kept; over it all are forgotten */
     XDS_RUN_ENTRIES = 64,
 };
-
-/* How a resource stands in a response. */
-enum xds_form {
-    XDS_AS_RESOURCE, /* delta: in its Resource */
-    XDS_AS_ANY,      /* state of the world; those whose names stand nowhere else, in a Resource */
-};
-
-/* The field of one. */
-void xds_form_add(struct buf *to, enum xds_form form, const struct xds_entry *e);
 
 struct xds_runs;
 

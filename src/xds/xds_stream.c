@@ -39,7 +39,7 @@ struct xds_stream {
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
     void *user;
-    struct map tables;   /* name -> struct xds_entry: those with their hosts */
+    struct map tables; /* name -> struct xds_entry: those with their hosts */
     struct subscription types[XDS_RESOURCES];
 };
 
@@ -217,7 +217,7 @@ static void add_resource(struct response *r, struct xds_entry *e)
     const struct xds_set *set = r->stream->set;
     r->bytes += e->resource.n;
     if (set->over && xds_table_find(&set->entries[e->type], e->key)) { /* nobody else's */
-        xds_form_add(&r->own, form_of(r->stream), e);
+        xds_entry_add(&r->own, form_of(r->stream), e);
         return;
     }
     if (r->n_waiting == XDS_RUN_ENTRIES ||
@@ -368,10 +368,9 @@ static bool look_at(struct xds_stream *s, const struct xds_name *name, bool *ret
     struct subscription *u = &s->types[name->type];
     struct xds_entry *e = find(s, name);
     bool asked_for = has(u, name, XDS_ASKED_FOR);
-    bool say =
-        is_wanted(s, name) && (e ? asked_for || !has_version(u, e)
-                                 : has(u, name, XDS_HELD) ||
-                                       (asked_for && is_whole_state(name->type)));
+    bool say = is_wanted(s, name) &&
+               (e ? asked_for || !has_version(u, e)
+                  : has(u, name, XDS_HELD) || (asked_for && is_whole_state(name->type)));
     if (!is_whole_state(name->type)) {
         if (say && e) {
             add_resource(r, e);
@@ -557,7 +556,8 @@ static bool take_answer(struct xds_stream *s, enum xds_resource type, const char
     u->outstanding = false;
     u->answered = true;
     *(refusal ? &u->refused : &u->acked) += 1;
-    if (type == XDS_CLUSTER && (refusal || !s->types[XDS_ENDPOINT].asked)) /* not all are asked for */
+    if (type == XDS_CLUSTER &&
+        (refusal || !s->types[XDS_ENDPOINT].asked)) /* not all are asked for */
         xds_table_unmark_all(&s->types[XDS_ENDPOINT].names, XDS_ENDPOINT, XDS_AWAITED);
     if (s->ops->on_answer) {
         const struct xds_answer a = {type, refusal != NULL, refusal ? refusal->message : "",

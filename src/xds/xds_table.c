@@ -3,7 +3,6 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "xds/xds_set.h"
 
 enum { PAGE = 64, PAGES_STEP = 8 };
 

@@ -3,9 +3,7 @@
  * on others. Pages of 64 names, of which those with nothing on them are not there: some 9 bytes for
  * a name, where its neighbours are known too. Zero-initialised is empty. */
 
-#include "xds/xds_name.h"
-
-struct xds_entry;
+#include "xds/xds_entry.h"
 
 enum xds_mark {
     XDS_HELD, /* there is an entry: xds_table_put(), xds_table_take() */

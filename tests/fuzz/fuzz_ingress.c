@@ -50,8 +50,7 @@ static void check(const struct xds_set *set)
             AUTO(arena) struct arena *a = arena_new(0);
             struct xds_report report = {0};
             ProtobufCMessage *m;
-            int r = xds_resource_unpack(type, e->message, a, &m,
-                                        &report, NULL);
+            int r = xds_resource_unpack(type, e->message, a, &m, &report, NULL);
             bool bad = report.refused || (r < 0 && r != -ENOMEM);
             xds_report_done(&report);
             if (bad)

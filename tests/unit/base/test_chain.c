@@ -190,12 +190,9 @@ static void test_like_buffers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_add_and_consume),
-        cmocka_unit_test(test_shared_runs_are_not_written),
-        cmocka_unit_test(test_add_exact),
-        cmocka_unit_test(test_moved_runs_are_not_copied),
-        cmocka_unit_test(test_reserve_nothing),
-        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_add_and_consume), cmocka_unit_test(test_shared_runs_are_not_written),
+        cmocka_unit_test(test_add_exact),       cmocka_unit_test(test_moved_runs_are_not_copied),
+        cmocka_unit_test(test_reserve_nothing), cmocka_unit_test(test_linear),
         cmocka_unit_test(test_like_buffers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

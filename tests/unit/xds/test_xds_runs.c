@@ -25,7 +25,7 @@ static void expect(struct chain *c, enum xds_form form, struct xds_entry *const 
 {
     AUTO_DONE(buf) struct buf want = {0};
     for (size_t i = 0; i < n; i++)
-        xds_form_add(&want, form, v[i]);
+        xds_entry_add(&want, form, v[i]);
     assert_int_equal(c->n, want.n);
     assert_memory_equal(chain_linear(c, c->n).p, want.p, want.n);
 }

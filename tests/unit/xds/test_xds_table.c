@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "xds/xds_set.h"
+#include "xds/xds_table.h"
 
 enum { NAMES = 300, STEPS = 20000 };
 
