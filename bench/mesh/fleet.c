@@ -3,10 +3,11 @@
  * each response when it is whole. What comes is not unpacked: of a resource its name is read, and
  * the endpoints of that which is awaited; versions are not kept, since nobody comes again.
  *
- *   mesh-fleet IP:PORT PROXIES SERVICES AT_ONCE
+ *   mesh-fleet IP:PORT PROXIES SERVICES HOSTS AT_ONCE
  *
- * Says "ready SECONDS CPU" when each has the endpoints of that many Services (its own seconds of
- * CPU behind it), of at most AT_ONCE at a time that have not; then for each line
+ * Says "ready SECONDS CPU" when each has the endpoints of that many Services, a table of routes and
+ * so many virtual hosts by themselves (its own seconds of CPU behind it), of at most AT_ONCE at a
+ * time that have not; then for each line
  * "await CLUSTER PORT" of its input, when each has been told of an endpoint with that port there:
  * "told FIRST P50 P99 LAST", in microseconds of the monotonic clock. */
 #include <fcntl.h>
@@ -35,7 +36,7 @@ enum {
 
 /* Of DeltaDiscoveryRequest and DeltaDiscoveryResponse. */
 enum { ASK_NODE = 1, ASK_TYPE, ASK_NAMES, ASK_NONCE = 6 };
-enum { SAY_RESOURCES = 2, SAY_TYPE = 4, SAY_NONCE, RESOURCE_NAME = 3 };
+enum { SAY_RESOURCES = 2, SAY_TYPE = 4, SAY_NONCE, RESOURCE_ANY = 2, RESOURCE_NAME };
 
 struct fleet;
 
@@ -55,9 +56,9 @@ struct proxy {
     struct http_conn *conn;
     struct http_stream *stream;
     struct reading r;
-    size_t endpoints; /* Services whose endpoints have come */
-    uint8_t *asked;   /* for endpoints of clusters by number; a bit each */
-    uint64_t ports;   /* asked for by routes, by number; a bit each */
+    size_t endpoints, routes, hosts; /* that have come */
+    uint8_t *asked;                  /* for endpoints of clusters by number; a bit each */
+    uint64_t ports;                  /* asked for by routes, by number; a bit each */
     bool ready;
     uint64_t told_us; /* of what is awaited; 0: not yet */
 };
@@ -68,7 +69,7 @@ struct fleet {
     struct sockaddr_storage to;
     socklen_t to_bytes;
     struct proxy *v;
-    size_t n, n_started, n_ready, n_told, services, at_once;
+    size_t n, n_started, n_ready, n_told, services, hosts, at_once;
     uint64_t begin_us;
     char cluster[256];
     uint64_t port;
@@ -144,7 +145,8 @@ static void ask_for_routes(struct proxy *p, struct str listener)
         return;
     p->ports |= (uint64_t)1 << i;
     ask(p, XDS_ROUTE, port);
-    ask(p, XDS_HOST, port);
+    if (f->hosts)
+        ask(p, XDS_HOST, port);
 }
 
 /* ---- what comes ---- */
@@ -225,15 +227,16 @@ static void take_response(struct proxy *p)
             ask_for_endpoints(p, &endpoints, line);
         else if (type == XDS_LISTENER)
             ask_for_routes(p, line);
-        else if (type == XDS_ENDPOINT)
-            p->endpoints++;
+        p->endpoints += type == XDS_ENDPOINT;
+        p->routes += type == XDS_ROUTE;
+        p->hosts += type == XDS_HOST;
     }
     if (endpoints.n)
         send_message(p, &endpoints);
     begin_ask(&answer, type);
     pb_add_text(&answer, ASK_NONCE, r->nonce);
     send_message(p, &answer);
-    if (!p->ready && p->endpoints >= p->fleet->services)
+    if (!p->ready && p->endpoints >= p->fleet->services && p->hosts >= p->fleet->hosts && p->routes)
         note_ready(p);
     if (r->awaited && !p->told_us)
         note_told(p);
@@ -274,20 +277,46 @@ static bool read_head(struct str s, struct field *ret)
     return true;
 }
 
-/* A resource of which the first bytes are here: its name comes first, or near. False: more of it is
- * needed. */
+/* What is here of the next field; true: that is its number. */
+static bool is_field(struct str *rest, uint64_t number, struct str *ret)
+{
+    struct field f;
+    if (!read_head(*rest, &f)) {
+        *rest = STR("");
+        return false;
+    }
+    *ret = str_sub(*rest, f.head, MIN(rest->n, f.head + f.bytes));
+    bool is = f.number == number && (ret->n == f.bytes || number == RESOURCE_ANY);
+    *rest = str_sub(*rest, f.head + ret->n, rest->n);
+    return is;
+}
+
+/* Of a Resource of which the first bytes are here: its own name stands first, or that of what is in
+ * it does (Go writes fields by their numbers). .p NULL: neither. */
+static struct str find_name(struct str shown)
+{
+    enum { ANY_VALUE = 2, MESSAGE_NAME = 1 };
+    struct str rest = shown, found;
+    while (rest.n) {
+        struct str before = rest;
+        if (is_field(&rest, RESOURCE_NAME, &found))
+            return found;
+        if (!is_field(&before, RESOURCE_ANY, &found))
+            continue;
+        for (struct str any = found, message; any.n;)
+            if (is_field(&any, ANY_VALUE, &message))
+                return is_field(&message, MESSAGE_NAME, &found) ? found : STR("");
+    }
+    return (struct str){NULL, 0};
+}
+
+/* A resource of which the first bytes are here. False: more of it is needed. */
 static bool take_resource(struct proxy *p, struct str shown, const struct field *f)
 {
     struct reading *r = &p->r;
     const struct fleet *of = p->fleet;
-    struct str rest = str_sub(shown, f->head, shown.n), name = {0};
-    struct field inner;
-    while (!name.p && read_head(rest, &inner) && inner.head + inner.bytes <= rest.n) {
-        if (inner.number == RESOURCE_NAME)
-            name = str_sub(rest, inner.head, inner.head + inner.bytes);
-        rest = str_sub(rest, inner.head + inner.bytes, rest.n);
-    }
-    if (!name.p)
+    struct str name = find_name(str_sub(shown, f->head, MIN(shown.n, f->head + f->bytes)));
+    if (!name.n)
         end("a resource whose name is not among its first bytes", 0, "");
     if (of->cluster[0] && str_is(name, of->cluster)) {
         if (r->in.n < f->head + f->bytes)
@@ -372,8 +401,22 @@ static void on_head(struct http_stream *s, struct http_head *h, bool is_end, voi
 {
     (void)s;
     (void)user;
-    if (h->status != 200 || is_end)
-        end("a stream is refused", (int)h->status, "");
+    AUTO_DONE(buf) struct buf why = {0};
+    int code = -1;
+    if (h->status == 200 && !is_end)
+        return;
+    IGNORE_RESULT(grpc_status_read(h, &code, &why)); /* then there is none to be told */
+    end("a stream is refused", code, buf_cstr(&why));
+}
+
+static void on_trailers(struct http_stream *s, struct http_head *trailers, void *user)
+{
+    AUTO_DONE(buf) struct buf why = {0};
+    int code = -1;
+    (void)s;
+    (void)user;
+    IGNORE_RESULT(grpc_status_read(trailers, &code, &why));
+    end("a stream has ended", code, buf_cstr(&why));
 }
 
 static void on_over(struct http_stream *s, enum http_end why, int code, const char *text,
@@ -382,7 +425,7 @@ static void on_over(struct http_stream *s, enum http_end why, int code, const ch
     (void)s;
     (void)why;
     (void)user;
-    end("a stream has ended", code, text);
+    end("a stream has ended", code, text ? text : "");
 }
 
 static void send_head(struct proxy *p)
@@ -423,7 +466,7 @@ static void add_node(const struct proxy *p, struct buf *to)
 static void on_open(struct http_conn *hc, void *user)
 {
     static const struct http_stream_ops ops = {
-        .on_head = on_head, .on_data = on_data, .on_over = on_over};
+        .on_head = on_head, .on_data = on_data, .on_trailers = on_trailers, .on_over = on_over};
     struct proxy *p = user;
     AUTO_DONE(buf) struct buf clusters = {0};
     AUTO_DONE(buf) struct buf listeners = {0};
@@ -499,19 +542,22 @@ int main(int argc, char **argv)
 {
     struct fleet f = {.begin_us = time_mono_us()};
     struct rlimit limit = {1 << 16, 1 << 16};
-    struct str port, ip = argc == 5 ? str_cut(str_from(argv[1]), ':', &port) : STR("");
-    uint64_t number, n, services, at_once;
+    struct str port, ip = argc == 6 ? str_cut(str_from(argv[1]), ':', &port) : STR("");
+    uint64_t number, n, services, hosts, at_once;
     struct ip address;
     struct err err = {0};
-    if (argc != 5 || ip_parse(ip, &address) < 0 || str_to_u64(port, &number) < 0 ||
+    if (argc != 6 || ip_parse(ip, &address) < 0 || str_to_u64(port, &number) < 0 ||
         str_to_u64(str_from(argv[2]), &n) < 0 || str_to_u64(str_from(argv[3]), &services) < 0 ||
-        str_to_u64(str_from(argv[4]), &at_once) < 0 || !at_once)
-        return program_fail(EXIT_USAGE_ERROR, NULL, "mesh-fleet IP:PORT PROXIES SERVICES AT_ONCE");
+        str_to_u64(str_from(argv[4]), &hosts) < 0 || str_to_u64(str_from(argv[5]), &at_once) < 0 ||
+        !at_once)
+        return program_fail(EXIT_USAGE_ERROR, NULL,
+                            "mesh-fleet IP:PORT PROXIES SERVICES HOSTS AT_ONCE");
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (loop_new(&f.loop, &err) < 0)
         return program_fail(EXIT_FAILED, NULL, "%s", err_text(&err));
     f.n = (size_t)n;
     f.services = (size_t)services;
+    f.hosts = (size_t)hosts;
     f.at_once = (size_t)at_once;
     f.v = xcalloc(f.n + 1, sizeof(*f.v));
     f.to_bytes = ip_to_sockaddr(&address, (uint16_t)number, &f.to);

@@ -55,8 +55,8 @@ def routes(i, header):
 
 
 class Fleet:
-    def __init__(self, port, n):
-        self.process = subprocess.Popen([BIN.parent / "bench/mesh-fleet", f"127.0.0.1:{port}", str(n), str(args.services), str(args.at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, of, n):
+        self.process = subprocess.Popen([BIN.parent / "bench/mesh-fleet", f"127.0.0.1:{of.xds}", str(n), str(args.services), str(args.services if of.hosts else 0), str(args.at_once)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def stop(self):
         self.process.terminate()
@@ -86,7 +86,7 @@ def row(name, found):
 
 
 class Ours:
-    name, xds = "control plane", 15910
+    name, xds, hosts = "control plane", 15910, True  # each by itself
 
     def __init__(self, lab, directory):
         self.process = subprocess.Popen([BIN / "fairlead-control", "--kubeconfig", lab.kubeconfig, f"--xds-bind-address=127.0.0.1:{self.xds}", "--debug-bind-address=127.0.0.1:15914", "--leader-namespace=default"],
@@ -95,12 +95,12 @@ class Ours:
 
 
 class Istiod:
-    name, xds = "istiod", 15920
+    name, xds, hosts = "istiod", 15920, False  # in their tables
 
     def __init__(self, lab, directory):
         env = dict(os.environ, POD_NAME="istiod", POD_NAMESPACE="istio-system", SERVICE_ACCOUNT="istiod", REVISION="default", PILOT_CERT_PROVIDER="istiod", CLUSTER_ID="Kubernetes", INJECT_ENABLED="false",
-                   VALIDATION_WEBHOOK_CONFIG_NAME="", INJECTION_WEBHOOK_CONFIG_NAME="")
-        self.process = subprocess.Popen([args.istiod, "discovery", "--kubeconfig", lab.kubeconfig, f"--grpcAddr=127.0.0.1:{self.xds}", "--secureGRPCAddr=", "--httpAddr=127.0.0.1:15921", "--httpsAddr=",
+                   VALIDATION_WEBHOOK_CONFIG_NAME="", INJECTION_WEBHOOK_CONFIG_NAME="", PILOT_MAX_REQUESTS_PER_SECOND="100000")  # it turns those away that connect at once
+        self.process = subprocess.Popen([os.path.abspath(args.istiod), "discovery", "--kubeconfig", lab.kubeconfig, f"--grpcAddr=127.0.0.1:{self.xds}", "--secureGRPCAddr=", "--httpAddr=127.0.0.1:15921", "--httpsAddr=",
                                          "--monitoringAddr=127.0.0.1:15922", "--ctrlz_port=0"], cwd=directory, env=env, stdout=open(f"{directory}/istiod.log", "w"), stderr=subprocess.STDOUT)
         wait_until("it serves", lambda: answers("http://127.0.0.1:15921/ready"), 60)
 
@@ -112,7 +112,7 @@ def answers(url):
 def connect(of, n):
     """n proxies at once, after a first one: seconds, and KiB of each of them. Until the lists that only a first sidecar asks for are complete, that is turned away."""
     def first():
-        one = Fleet(of.xds, 1)
+        one = Fleet(of, 1)
         ready = one.process.stdout.readline()
         one.stop()
         return ready
@@ -120,7 +120,7 @@ def connect(of, n):
     pid = of.process.pid
     time.sleep(2)  # what the first one was made of has been given back
     alone, begun = kib(pid), cpu(pid)
-    fleet = Fleet(of.xds, n)
+    fleet = Fleet(of, n)
     _, ready, its_cpu = fleet.line()
     spent, at_ready = cpu(pid) - begun, kib(pid)
     time.sleep(3)
@@ -172,7 +172,9 @@ def end(of):
 
 def main():
     lab = lab_harness.Lab()
-    running, directory = [], tempfile.mkdtemp(prefix="fleet-")
+    running = []
+    made = tempfile.TemporaryDirectory(prefix="fleet-")
+    directory = made.name
     try:
         lab.up()
         for name in ("many", "istio-system"):
@@ -193,6 +195,7 @@ def main():
         for of in running:
             end(of)
         lab.down()
+        made.cleanup()
 
 
 main()
