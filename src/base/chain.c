@@ -130,6 +130,16 @@ void chain_add(struct chain *c, struct str s)
     }
 }
 
+void chain_add_exact(struct chain *c, struct str s)
+{
+    if (room(c) >= s.n) {
+        chain_add(c, s);
+        return;
+    }
+    struct bytes *b = bytes_new(s);
+    append(c, slice_new(b, b->p, b->n));
+}
+
 void chain_add_bytes(struct chain *c, struct bytes *b)
 {
     if (b->n)

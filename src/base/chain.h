@@ -23,6 +23,9 @@ void chain_done(struct chain *c); /* drops everything; empty afterwards */
 
 /* Copies, into the room behind the last run where the chain is alone with it. */
 void chain_add(struct chain *c, struct str s);
+/* The same where there is room behind the last run; else into a block of just that size: for a few
+ * bytes between runs that are shared, each of which would take a block of the pool. */
+void chain_add_exact(struct chain *c, struct str s);
 /* Shares the whole run. */
 void chain_add_bytes(struct chain *c, struct bytes *b);
 /* Moves the first n bytes of `from` to the end of `to`. Nothing is copied but a run that is cut,

@@ -24,12 +24,27 @@ int grpc_next(struct chain *in, size_t max, struct chain *ret)
     return 1;
 }
 
+struct prefix {
+    char bytes[PREFIX];
+};
+
+static struct prefix prefix_of(size_t n)
+{
+    return (struct prefix){{0, (char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n}};
+}
+
 void grpc_add(struct chain *out, struct str message)
 {
-    const char prefix[PREFIX] = {0, (char)(message.n >> 24), (char)(message.n >> 16),
-                                 (char)(message.n >> 8), (char)message.n};
-    chain_add(out, str_of(prefix, PREFIX));
+    const struct prefix p = prefix_of(message.n);
+    chain_add(out, str_of(p.bytes, PREFIX));
     chain_add(out, message);
+}
+
+void grpc_move(struct chain *out, struct chain *message)
+{
+    const struct prefix p = prefix_of(message->n);
+    chain_add_exact(out, str_of(p.bytes, PREFIX));
+    chain_move_all(out, message);
 }
 
 static int hex(char c)

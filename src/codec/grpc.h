@@ -25,6 +25,7 @@ enum grpc_code {
 int grpc_next(struct chain *in, size_t max, struct chain *ret) NODISCARD;
 /* Appends a message in its frame. */
 void grpc_add(struct chain *out, struct str message);
+void grpc_move(struct chain *out, struct chain *message); /* the same, without a copy */
 
 /* Of the trailers, or of a head without a body. -ENOENT: there is no grpc-status. A code that is no
  * number is GRPC_UNKNOWN. The message is decoded. */

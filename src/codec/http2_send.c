@@ -71,7 +71,7 @@ int http2_write_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *
     ASSERT(f->data.padlen == 0 && !s->dead && n <= s->out.n);
     if (n == 0 && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0; /* trailers follow, and there is nothing to say before */
-    chain_add(h->to, str_of(head, 9));
+    chain_add_exact(h->to, str_of(head, 9));
     chain_move(h->to, &s->out, n);
     h->data_frames_sent++;
     if (s->filled && s->out.n <= h->limits.write_low && !s->end_queued) {

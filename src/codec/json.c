@@ -233,9 +233,21 @@ void json_write_string(struct buf *b, struct str s)
     buf_add_char(b, '"');
 }
 
+/* How many bytes at the front are ASCII, or somewhat fewer. */
+static size_t ascii_run(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (uint64_t word; i + sizeof(word) <= n; i += sizeof(word)) {
+        memcpy(&word, p + i, sizeof(word));
+        if (word & 0x8080808080808080)
+            break;
+    }
+    return i;
+}
+
 bool json_is_utf8(struct str s)
 {
-    for (size_t i = 0, len; i < s.n; i += len) {
+    for (size_t i = 0, len; (i += ascii_run(s.p + i, s.n - i)) < s.n; i += len) {
         len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
         if (!len)
             return false;

@@ -182,11 +182,9 @@ static void config_dump(const struct debug_server *s, struct http_exchange *x)
     json_t *dump = json_object();
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
         json_t *list = json_array();
-        struct str name;
-        void *entry;
-        for (size_t at = 0; map_next(&set->entries[type], &at, &name, &entry);) {
+        struct xds_entry *e;
+        for (struct xds_iter i = {0}; xds_set_next(set, type, &i, &e);) {
             AUTO(arena) struct arena *a = arena_new(0);
-            const struct xds_entry *e = entry;
             ProtobufCMessage *m;
             json_t *j = NULL;
             if (type != XDS_SECRET &&

@@ -747,9 +747,9 @@ static void make_set(struct gateway *g, enum translate_peer peer)
 {
     const struct xds_set *all = g->sets[TRANSLATE_OURS];
     g->sets[peer] = xds_set_new();
-    for (unsigned type = 0; type < XDS_RESOURCES; type++) {
-        void *e;
-        for (size_t at = 0; map_next(&all->entries[type], &at, NULL, &e);)
+    for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
+        struct xds_entry *e;
+        for (struct xds_iter i = {0}; xds_set_next(all, type, &i, &e);)
             if (type != XDS_ROUTE && type != XDS_HOST) /* made anew below, as listeners are */
                 xds_set_put(g->sets[peer], xds_entry_ref(e));
     }

@@ -2,6 +2,7 @@
 /* What somebody has put into a set, by name, so that a change of his puts what there is now and
  * takes out what is no more. Zero-initialised it is nothing. */
 
+#include "base/map.h"
 #include "base/vec.h"
 #include "xds/xds_set.h"
 

@@ -3,9 +3,11 @@
 #include "control/xds_service.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "base/log.h"
 #include "base/vec.h"
+#include "xds/xds_runs.h"
 
 #define SERVICE "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
 
@@ -14,6 +16,8 @@ enum {
     STREAMS_MAX = 20000,
     UNKNOWN_MAX = 1024,          /* callers that are being asked about */
     UNKNOWN_BYTES_MAX = 4 << 20, /* of messages of one of them */
+    TRIM_BYTES = 64 * 1024, /* a response of that size is part of a burst, behind which memory */
+    TRIM_MS = 1000,         /* is given back */
 };
 
 struct door {
@@ -33,6 +37,8 @@ struct xds_service {
     bool (*on_other)(struct grpc_server_call *call, void *user);
     void *other;
     struct list_node streams;
+    struct loop_timer *trim;
+    bool burst;
     struct xds_service_stats stats;
 };
 
@@ -68,11 +74,26 @@ static void stream_free(struct stream *s)
     free(s);
 }
 
-static void on_send(struct str message, void *user)
+/* What many were sent is kept for the next of them, and what it was made of and waited in is in
+ * pieces, which malloc() keeps. */
+static void on_trim(void *user)
+{
+    struct xds_service *s = user;
+    LIST_FOREACH (node, &s->streams)
+        xds_stream_trim(CONTAINER_OF(node, struct stream, node)->xds);
+    if (s->burst)
+        malloc_trim(0);
+    s->burst = false;
+}
+
+static void on_send(struct chain *message, void *user)
 {
     struct stream *s = user;
     s->service->stats.sent++;
-    grpc_server_call_send(s->call, message);
+    s->service->burst = s->service->burst || message->n >= TRIM_BYTES;
+    if (message->n >= XDS_RUN_MIN)
+        loop_timer_start(s->service->trim, TRIM_MS);
+    grpc_server_call_move(s->call, message);
 }
 
 static struct xds_set *on_node(const Envoy__Config__Core__V3__Node *node, void *user,
@@ -266,11 +287,13 @@ int xds_service_new(struct loop *l, const struct ip *ip, uint16_t port,
     s->other = o->other;
     list_init(&s->streams);
     int r = grpc_server_new(l, ip, port, &config, &server_ops, &s->plain, &s->server, reterr);
-    if (r < 0)
+    if (r < 0) {
         free(s);
-    else
-        *ret = s;
-    return r;
+        return r;
+    }
+    s->trim = loop_timer_new(l, on_trim, s);
+    *ret = s;
+    return 0;
 }
 
 int xds_service_serve_tls(struct xds_service *s, const struct ip *ip, uint16_t port,
@@ -290,6 +313,7 @@ void xds_service_free(struct xds_service *s)
         return;
     grpc_server_free(s->tls_server);
     grpc_server_free(s->server);
+    loop_timer_free(s->trim);
     free(s);
 }
 

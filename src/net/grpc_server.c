@@ -69,14 +69,27 @@ static void send_head(struct grpc_server_call *call)
     call->head_sent = true;
 }
 
+/* Takes all. */
+static void send_framed(struct grpc_server_call *call, struct chain *framed)
+{
+    if (!call->head_sent)
+        send_head(call);
+    http_stream_send_data(call->stream, framed, false);
+    chain_done(framed);
+}
+
 void grpc_server_call_send(struct grpc_server_call *call, struct str message)
 {
     struct chain out = {0};
-    if (!call->head_sent)
-        send_head(call);
     grpc_add(&out, message);
-    http_stream_send_data(call->stream, &out, false);
-    chain_done(&out);
+    send_framed(call, &out);
+}
+
+void grpc_server_call_move(struct grpc_server_call *call, struct chain *message)
+{
+    struct chain out = {0};
+    grpc_move(&out, message);
+    send_framed(call, &out);
 }
 
 size_t grpc_server_call_queued(const struct grpc_server_call *call)

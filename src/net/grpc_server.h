@@ -51,7 +51,8 @@ struct str grpc_server_call_metadata(const struct grpc_server_call *call, const 
 struct conn *grpc_server_call_conn(const struct grpc_server_call *call);
 void grpc_server_call_set_ops(struct grpc_server_call *call, const struct grpc_server_call_ops *ops,
                               void *user);
-void grpc_server_call_send(struct grpc_server_call *call, struct str message); /* copies */
+void grpc_server_call_send(struct grpc_server_call *call, struct str message);    /* copies */
+void grpc_server_call_move(struct grpc_server_call *call, struct chain *message); /* takes all */
 size_t grpc_server_call_queued(const struct grpc_server_call *call); /* not yet on their way */
 /* The answer's end; the call is gone for its user, no callback comes any more. text may be NULL. */
 void grpc_server_call_end(struct grpc_server_call *call, enum grpc_code code, const char *text);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "base/vec.h"
 #include "codec/pb.h"
 

@@ -2,45 +2,24 @@
 /* What a server of the xDS protocol serves: resources by type and name, each packed once for all
  * who ask. One set for all clients that see the same; streams watch it. One thread. */
 
-#include "base/buf.h"
 #include "base/list.h"
-#include "base/map.h"
-#include "xds/xds_types.h"
+#include "xds/xds_table.h"
 
-/* One resource as it goes out; immutable and reference-counted. */
-struct xds_entry {
-    unsigned refs;
-    enum xds_resource type;
-    struct str name;
-    struct str version;   /* of the content: the same from every server and after a restart */
-    struct str resource;  /* a packed envoy.service.discovery.v3.Resource */
-    struct str any;       /* the google.protobuf.Any in it */
-    struct str message;   /* the packed message in that */
-    struct str endpoints; /* of a cluster: what its endpoints are called in EDS; empty: none */
-    char *packed;         /* whose memory that is; NULL: only the version is known */
-    char data[];
-};
-
-/* message: the packed resource. endpoints: empty if it has none. */
-struct xds_entry *xds_entry_new(enum xds_resource type, struct str name, struct str message,
-                                struct str endpoints);
-/* One of which only the version is known: what a client says it holds. */
-struct xds_entry *xds_entry_new_held(enum xds_resource type, struct str name, struct str version);
-struct xds_entry *xds_entry_ref(struct xds_entry *e);
-void xds_entry_unref(struct xds_entry *e); /* NULL is allowed */
+struct xds_runs;
 
 struct xds_watch {
     struct list_node node;
     /* It has come, changed or gone. */
-    void (*on_change)(struct xds_watch *w, enum xds_resource type, struct str name);
+    void (*on_change)(struct xds_watch *w, struct xds_name *name);
 };
 
 struct xds_set {
-    struct map entries[XDS_RESOURCES]; /* name -> struct xds_entry: its own */
+    struct xds_table entries[XDS_RESOURCES]; /* its own */
     struct list_node watches;
     uint64_t changes;     /* ever */
     struct xds_set *over; /* what it shows beside its own; NULL: nothing */
     struct xds_watch watch;
+    struct xds_runs *runs; /* of the lowest set: what streams were sent of all; NULL: nothing yet */
 };
 
 struct xds_set *xds_set_new(void);
@@ -56,6 +35,8 @@ bool xds_set_put(struct xds_set *s, struct xds_entry *e);
 bool xds_set_remove(struct xds_set *s, enum xds_resource type, struct str name);
 struct xds_entry *xds_set_find(const struct xds_set *s, enum xds_resource type,
                                struct str name); /* borrowed; NULL */
+struct xds_entry *xds_set_find_name(const struct xds_set *s, const struct xds_name *name);
+size_t xds_set_count(const struct xds_set *s, enum xds_resource type); /* its own */
 /* Zero-initialised; for each entry that the set shows. */
 struct xds_iter {
     const struct xds_set *layer;

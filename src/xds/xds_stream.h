@@ -16,6 +16,7 @@
 
 #include <envoy/config/core/v3/base.pb-c.h>
 
+#include "base/chain.h"
 #include "xds/xds_set.h"
 
 struct xds_stream;
@@ -36,8 +37,9 @@ struct xds_answer {
 };
 
 struct xds_stream_ops {
-    /* A packed DiscoveryResponse or DeltaDiscoveryResponse. */
-    void (*send)(struct str message, void *user);
+    /* A packed DiscoveryResponse or DeltaDiscoveryResponse, of which the most is shared with other
+     * streams. Take what you want: the rest is dropped. */
+    void (*send)(struct chain *message, void *user);
     /* The first request: who asks. The set it is to be given, or NULL with reterr. The node is gone
      * when this returns. */
     struct xds_set *(*on_node)(const Envoy__Config__Core__V3__Node *node, void *user,
@@ -58,6 +60,9 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
 /* The set has changed, wholly or in part: sends what may go. Cheap if nothing concerns this
  * stream. */
 void xds_stream_push(struct xds_stream *s);
+
+/* A burst is over: forgets what it has kept to send others the same. */
+void xds_stream_trim(struct xds_stream *s);
 
 /* For who looks: what the client has (its last ACK) against what it was sent. */
 struct xds_stream_state {

@@ -45,13 +45,12 @@ static void settle(struct world *w)
 static void check(const struct xds_set *set)
 {
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
-        void *e;
-        for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);) {
+        struct xds_entry *e;
+        for (struct xds_iter i = {0}; xds_set_next(set, type, &i, &e);) {
             AUTO(arena) struct arena *a = arena_new(0);
             struct xds_report report = {0};
             ProtobufCMessage *m;
-            int r = xds_resource_unpack(type, ((const struct xds_entry *)e)->message, a, &m,
-                                        &report, NULL);
+            int r = xds_resource_unpack(type, e->message, a, &m, &report, NULL);
             bool bad = report.refused || (r < 0 && r != -ENOMEM);
             xds_report_done(&report);
             if (bad)
@@ -149,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     configure(&w, NULL);
     settle(&w);
     if (gateway_hosts(w.gateway) ||
-        gateway_set(w.gateway, TRANSLATE_OURS)->entries[XDS_CLUSTER].used)
+        xds_set_count(gateway_set(w.gateway, TRANSLATE_OURS), XDS_CLUSTER))
         abort();
     ingress_routes_free(w.routes);
     gateway_free(w.gateway);

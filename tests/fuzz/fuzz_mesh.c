@@ -188,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mesh_rules_count(mesh_get_rules(w.mesh)))
         abort();
     if (gateway_hosts(w.gateway) ||
-        gateway_set(w.gateway, TRANSLATE_MESHED)->entries[XDS_CLUSTER].used)
+        xds_set_count(gateway_set(w.gateway, TRANSLATE_MESHED), XDS_CLUSTER))
         abort();
     gateway_free(w.gateway);
     gateway_routes_free(w.routes);

@@ -23,9 +23,10 @@ struct world {
     struct xds_set *set;
 };
 
-static void on_send(struct str message, void *user)
+static void on_send(struct chain *sent, void *user)
 {
     const struct world *w = user;
+    struct str message = chain_linear(sent, sent->n);
     AUTO(arena) struct arena *a = arena_new(0);
     ProtobufCMessage *m;
     int r =

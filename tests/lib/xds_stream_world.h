@@ -119,9 +119,10 @@ static inline void say_sotw(struct world *w,
     vec_done(&items);
 }
 
-static inline void on_send(struct str message, void *user)
+static inline void on_send(struct chain *sent, void *user)
 {
     struct world *w = user;
+    struct str message = chain_linear(sent, sent->n);
     AUTO(arena) struct arena *a = arena_new(0);
     ProtobufCMessage *m;
     assert_ok(pb_unpack(w->delta
@@ -166,8 +167,11 @@ static inline void start(struct world *w, bool delta)
 
 static inline void finish(struct world *w)
 {
+    bool last = !w->set->over;
     xds_stream_free(w->stream);
     xds_set_free(w->set);
+    for (enum xds_resource type = 0; last && type < XDS_RESOURCES; type++)
+        assert_int_equal(xds_names_used(type), 0); /* nobody holds what nobody has */
     buf_done(&w->said);
     buf_done(&w->answers);
     VEC_FOREACH (m, &w->messages)

@@ -63,6 +63,23 @@ static void test_shared_runs_are_not_written(void **state)
     bytes_unref(event);
 }
 
+static void test_add_exact(void **state)
+{
+    struct chain c = {0};
+    (void)state;
+    struct bytes *event = bytes_new(STR("event"));
+    chain_add_exact(&c, STR("ab"));
+    assert_false(c.last->block->pooled);
+    chain_add_bytes(&c, event);
+    chain_add(&c, STR("cd"));
+    const struct chain_slice *last = c.last;
+    chain_add_exact(&c, STR("ef")); /* there is room */
+    assert_ptr_equal(c.last, last);
+    check(&c, "abeventcdef", 11);
+    chain_done(&c);
+    bytes_unref(event);
+}
+
 static void test_moved_runs_are_not_copied(void **state)
 {
     struct chain from = {0}, to = {0};
@@ -173,11 +190,9 @@ static void test_like_buffers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_add_and_consume),
-        cmocka_unit_test(test_shared_runs_are_not_written),
-        cmocka_unit_test(test_moved_runs_are_not_copied),
-        cmocka_unit_test(test_reserve_nothing),
-        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_add_and_consume), cmocka_unit_test(test_shared_runs_are_not_written),
+        cmocka_unit_test(test_add_exact),       cmocka_unit_test(test_moved_runs_are_not_copied),
+        cmocka_unit_test(test_reserve_nothing), cmocka_unit_test(test_linear),
         cmocka_unit_test(test_like_buffers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

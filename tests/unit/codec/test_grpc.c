@@ -34,6 +34,12 @@ static void test_frames(void **state)
     }
     assert_int_equal(grpc_next(&wire, 9, &got), 1);
     assert_str(chain_front(&got), "ab");
+    const char *at = chain_front(&got).p;
+    grpc_move(&wire, &got);
+    assert_int_equal(got.n, 0);
+    assert_int_equal(grpc_next(&wire, 2, &got), 1);
+    assert_ptr_equal(chain_front(&got).p, at); /* nothing is copied */
+    assert_str(chain_front(&got), "ab");
     chain_done(&got);
 }
 

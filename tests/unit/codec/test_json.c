@@ -24,6 +24,23 @@ static void test_text_is_never_null(void **state)
     }
 }
 
+/* Wherever it stands: plain text is passed over in words. */
+static void test_utf8_anywhere(void **state)
+{
+    (void)state;
+    for (size_t n = 2; n < 40; n++)
+        for (size_t at = 0; at + 2 <= n; at++) {
+            char text[40];
+            memset(text, 'a', sizeof(text));
+            assert_true(json_is_utf8(str_of(text, n)));
+            text[at] = '\xc3';
+            assert_false(json_is_utf8(str_of(text, n)));
+            text[at + 1] = '\xa9';
+            assert_true(json_is_utf8(str_of(text, n)));
+            assert_false(json_is_utf8(str_of(text, at + 1))); /* cut in the middle */
+        }
+}
+
 /* What can be read of a value is kept. */
 static void test_put_str_keeps_the_readable(void **state)
 {
@@ -37,6 +54,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_is_never_null),
+        cmocka_unit_test(test_utf8_anywhere),
         cmocka_unit_test(test_put_str_keeps_the_readable),
     };
     return RUN_TESTS(tests);

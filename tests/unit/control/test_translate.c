@@ -304,10 +304,10 @@ static void test_everything_passes_the_table(void **state)
     assert_int_equal(gateway_put_secret(w.gateway, "ns/s", STR("x"), STR("y"), &err), -EINVAL);
     const struct xds_set *set = gateway_set(w.gateway, TRANSLATE_OURS);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
-        void *e;
+        struct xds_entry *e;
         assert_true(type == XDS_WORKLOAD || type == XDS_NAMES ||
-                    set->entries[type].used > 0); /* sidecars ask for it */
-        for (size_t at = 0; map_next(&set->entries[type], &at, NULL, &e);)
+                    xds_set_count(set, type) > 0); /* sidecars ask for it */
+        for (struct xds_iter i = {0}; xds_set_next(set, type, &i, &e);)
             free(checked(e));
     }
     finish(&w);
@@ -370,14 +370,13 @@ static char *routes_for(struct world *w, enum translate_peer peer)
     const struct xds_set *set = gateway_set(w->gateway, peer);
     AUTO_CHARS char *table = checked(xds_set_find(set, XDS_ROUTE, STR("http")));
     struct buf all = {0};
-    struct str name;
-    void *e;
+    struct xds_entry *e;
     assert_int_equal(strstr(table, "\"vhds\":{\"config_source\":{\"ads\":{}") != NULL,
                      peer != TRANSLATE_FOREIGN);
     buf_add_cstr(&all, table);
     if (peer != TRANSLATE_FOREIGN)
-        for (size_t at = 0; map_next(&set->entries[XDS_HOST], &at, &name, &e);)
-            if (str_eq(xds_host_table(name), STR("http"))) {
+        for (struct xds_iter i = {0}; xds_set_next(set, XDS_HOST, &i, &e);)
+            if (str_eq(xds_host_table(e->name), STR("http"))) {
                 AUTO_CHARS char *host = checked(e);
                 buf_add_cstr(&all, host);
             }
@@ -394,8 +393,8 @@ static char *routes_of(struct world *w, enum translate_peer peer, const char *an
     settle(w);
     char *routes = routes_for(w, peer);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++)
-        assert_int_equal(gateway_set(w->gateway, peer)->entries[type].used,
-                         gateway_set(w->gateway, TRANSLATE_OURS)->entries[type].used);
+        assert_int_equal(xds_set_count(gateway_set(w->gateway, peer), type),
+                         xds_set_count(gateway_set(w->gateway, TRANSLATE_OURS), type));
     free(checked(xds_set_find(gateway_set(w->gateway, peer), XDS_LISTENER, STR("0.0.0.0_8080"))));
     finish(w);
     return routes;
@@ -534,9 +533,9 @@ static void set_secret(struct world *w, const json_t *data, const char *want_wro
 /* The only cluster; NULL: there is none. */
 static struct xds_entry *cluster_of(struct world *w, enum translate_peer peer)
 {
-    void *e = NULL;
-    size_t at = 0;
-    return map_next(&gateway_set(w->gateway, peer)->entries[XDS_CLUSTER], &at, NULL, &e) ? e : NULL;
+    struct xds_entry *e;
+    struct xds_iter i = {0};
+    return xds_set_next(gateway_set(w->gateway, peer), XDS_CLUSTER, &i, &e) ? e : NULL;
 }
 
 static bool is_closed(struct world *w, enum translate_peer peer)

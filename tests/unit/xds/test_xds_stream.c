@@ -1,5 +1,6 @@
 /* The server's side of a discovery stream. Scripted: what is said, a line a response, to requests
  * by hand. */
+#include "xds/xds_runs.h"
 #include "xds_stream_world.h"
 
 static void test_delta_names(void **state)
@@ -447,6 +448,60 @@ static void test_sets_over_others(void **state)
     finish(&common);
 }
 
+/* What is the same for all is made once, whatever lies over it; what is somebody's own is not
+ * kept. */
+static void test_streams_share_what_they_are_sent(void **state)
+{
+    enum { N = 100, LONG = 300 };
+    struct world common, w[2];
+    char name[16], text[LONG + 1];
+    size_t kept = 0;
+    (void)state;
+    memset(text, 'x', LONG);
+    text[LONG] = 0;
+    start(&common, true);
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(name, sizeof(name), "c%u", i);
+        put(&common, XDS_CLUSTER, name, text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+        start(&w[i], true);
+        xds_set_free(w[i].set);
+        w[i].set = xds_set_new_over(common.set);
+        snprintf(name, sizeof(name), "own%zu", i);
+        put(&w[i], XDS_CLUSTER, name, text);
+        assert_ok(ask(&w[i], "cds"));
+        buf_clear(&w[i].said);
+        assert_true(!i || xds_runs_bytes(common.set->runs) == kept);
+        kept = xds_runs_bytes(common.set->runs);
+        assert_in_range(kept, N * LONG, w[i].sizes.v[0] - LONG);
+        struct xds_stream_state s;
+        xds_stream_get_state(w[i].stream, XDS_CLUSTER, &s);
+        assert_int_equal(s.held, N + 1);
+    }
+    xds_stream_trim(w[0].stream);
+    assert_int_equal(xds_runs_bytes(common.set->runs), 0);
+    finish(&w[1]);
+    finish(&w[0]);
+    finish(&common);
+}
+
+/* Who says that he holds what there is holds that, and no copy of its version. */
+static void test_held_is_what_is_there(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w, true);
+    put(&w, XDS_CLUSTER, "a", "1");
+    struct xds_entry *e = xds_set_find(w.set, XDS_CLUSTER, STR("a"));
+    AUTO_CHARS char *script = xasprintf("cds @a=%.*s", (int)e->version.n, e->version.p);
+    assert_int_equal(e->refs, 1);
+    assert_ok(ask(&w, script));
+    expect(&w, "cds #1\n");
+    assert_int_equal(e->refs, 2);
+    finish(&w);
+}
+
 static void test_strangers(void **state)
 {
     struct world w;
@@ -532,6 +587,8 @@ int main(void)
         cmocka_unit_test(test_hosts_of_ours),
         cmocka_unit_test(test_endpoints_of_a_cluster_that_changes),
         cmocka_unit_test(test_sets_over_others),
+        cmocka_unit_test(test_streams_share_what_they_are_sent),
+        cmocka_unit_test(test_held_is_what_is_there),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),
         cmocka_unit_test(test_long_responses_are_cut),

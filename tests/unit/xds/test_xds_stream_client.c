@@ -45,10 +45,10 @@ static void check_routes(struct peer *p)
 
 static bool is_target(const struct peer *p, char name)
 {
-    void *e;
+    struct xds_entry *e;
     for (size_t i = 0; i < ARRAY_LEN(namers); i++)
-        for (size_t at = 0; map_next(&p->w.set->entries[namers[i]], &at, NULL, &e);) {
-            struct str any = ((const struct xds_entry *)e)->any;
+        for (struct xds_iter at = {0}; xds_set_next(p->w.set, namers[i], &at, &e);) {
+            struct str any = e->any;
             if (any.p[any.n - 1] == name)
                 return true;
         }
@@ -132,14 +132,12 @@ static bool carry(struct peer *p)
 static void expect_same(struct peer *p)
 {
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
-        struct str name;
-        void *e;
+        struct xds_entry *e;
         size_t n = 0;
-        for (size_t at = 0; map_next(&p->w.set->entries[type], &at, &name, &e);) {
-            struct xds_entry *has = e;
-            struct str in = str_of(has->any.p, has->any.n);
-            const char *text = map_find(&p->has[type], name);
-            if (type == XDS_ENDPOINT && !map_find(&p->has[XDS_CLUSTER], name))
+        for (struct xds_iter at = {0}; xds_set_next(p->w.set, type, &at, &e);) {
+            struct str in = e->any;
+            const char *text = map_find(&p->has[type], e->name);
+            if (type == XDS_ENDPOINT && !map_find(&p->has[XDS_CLUSTER], e->name))
                 continue;
             assert_non_null(text);
             assert_true(str_contains(in, str_from(text)));
