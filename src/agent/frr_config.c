@@ -83,22 +83,32 @@ bool frr_config_is_foreign(const struct frr_config *c, const struct ip *peer)
     return false;
 }
 
+static void format_line(const struct frr_statement *s, struct buf *out)
+{
+    const char *secret = s->secret ? strstr(s->line, " password ") : NULL;
+    int n = secret ? (int)(secret - s->line) : (int)strlen(s->line);
+    if (*s->line)
+        buf_addf(out, "%s%s%.*s%s\n", *s->outer ? " " : "", *s->inner ? " " : "", n, s->line,
+                 secret ? " password (hidden)" : "");
+}
+
+/* Block by block, in the order in which they were named first. */
 void frr_config_format(const struct frr_config *c, struct buf *out)
 {
-    const char *outer = "", *inner = "";
-    VEC_FOREACH (s, &c->v) {
-        if (!streq(s->outer, outer) && *s->outer)
-            buf_addf(out, "%s\n", s->outer);
-        if (*s->inner && (!streq(s->inner, inner) || !streq(s->outer, outer)))
-            buf_addf(out, " %s\n", s->inner);
-        outer = s->outer;
-        inner = s->inner;
-        const char *secret = s->secret ? strstr(s->line, " password ") : NULL;
-        if (*s->line)
-            buf_addf(out, "%s%s%.*s%s\n", *s->outer ? " " : "", *s->inner ? " " : "",
-                     secret ? (int)(secret - s->line) : (int)strlen(s->line), s->line,
-                     secret ? " password (hidden)" : "");
+    struct map done = {0};
+    VEC_FOREACH (first, &c->v) {
+        AUTO_CHARS char *block = xasprintf("%s\n%s", first->outer, first->inner);
+        if (map_put_cstr(&done, block, out))
+            continue;
+        if (*first->outer && !map_put_cstr(&done, first->outer, out))
+            buf_addf(out, "%s\n", first->outer);
+        if (*first->inner)
+            buf_addf(out, " %s\n", first->inner);
+        VEC_FOREACH (s, &c->v)
+            if (streq(s->outer, first->outer) && streq(s->inner, first->inner))
+                format_line(s, out);
     }
+    map_done(&done);
 }
 
 /* ---- what a daemon shows ---- */

@@ -194,8 +194,7 @@ class Stage:
         self.cluster.define()
         self.kubeconfig = self.dir / "kubeconfig-of-nodes"
         self.kubeconfig.write_text(self.cluster.kubeconfig().read_text().replace("https://127.0.0.1", f"https://{HUB4}"))
-        self.cluster.pool("lan", "192.0.2.200-192.0.2.230", "2001:db8:1::200-2001:db8:1::2ff")
-        self.cluster.advertise()
+        self.define_pools()
         self.control = Control(self.cluster, "control")
         self.client = Client(self, "client", 100)
         self.nodes = {f"n{i}": Node(self, f"n{i}", 10 + i) for i in range(1, nodes + 1)}
@@ -205,8 +204,19 @@ class Stage:
             self.cluster.put_object("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": n.name, "labels": {"kubernetes.io/hostname": n.name}}})
             r = self.cluster.patch(f"/api/v1/nodes/{n.name}/status", {"status": {"addresses": [{"type": "InternalIP", "address": n.v4}]}})
             assert r.status == 200, r.body
-            n.start()
-        wait_until("each agent has heard of the others", lambda: all(n.metric("fairlead_agent_l2_peers_alive") == nodes - 1 for n in self.nodes.values()), 30)
+            self.start_node(n)
+        self.wait_for_agents()
+
+    def define_pools(self):
+        self.cluster.pool("lan", "192.0.2.200-192.0.2.230", "2001:db8:1::200-2001:db8:1::2ff")
+        self.cluster.advertise()
+
+    def start_node(self, node):
+        node.start()
+
+    def wait_for_agents(self):
+        others = len(self.nodes) - 1
+        wait_until("each agent has heard of the others", lambda: all(n.metric("fairlead_agent_l2_peers_alive") == others for n in self.nodes.values()), 30)
 
     def close(self):
         for n in self.everybody:
