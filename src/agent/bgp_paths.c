@@ -83,7 +83,7 @@ static void add_attributes(const struct drawing *d, const struct bgp_path *p, bo
                            struct attributes *to)
 {
     const struct bgp_advertisement *a = p->advertisement;
-    char text[PREFIX_TEXT_BYTES], field[60];
+    char field[60];
     for (size_t i = 0; i < a->communities.n; i++) {
         struct bgp_community c;
         snprintf(field, sizeof(field), "spec.communities[%zu]", i);
@@ -97,8 +97,8 @@ static void add_attributes(const struct drawing *d, const struct bgp_path *p, bo
     if (!first && a->local_pref != to->local_pref)
         finding_add(d->findings, FINDING_ERROR, "InvalidBGPAdvertisement", a->key, "spec.localPref",
                     "say the same in all advertisements of a pool to one peer",
-                    "another advertisement of %s to peer %.253s says %u",
-                    prefix_format(&p->prefix, text), d->router->peer->name, to->local_pref);
+                    "another advertisement of the same addresses to peer %.253s says %u",
+                    d->router->peer->name, to->local_pref);
     else
         to->local_pref = a->local_pref;
 }

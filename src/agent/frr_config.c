@@ -92,22 +92,31 @@ static void format_line(const struct frr_statement *s, struct buf *out)
                  secret ? " password (hidden)" : "");
 }
 
+static void format_block(const struct frr_config *c, const char *outer, const char *inner,
+                         struct buf *out)
+{
+    if (*inner)
+        buf_addf(out, " %s\n", inner);
+    VEC_FOREACH (s, &c->v)
+        if (streq(s->outer, outer) && streq(s->inner, inner))
+            format_line(s, out);
+}
+
 /* Block by block, in the order in which they were named first. */
 void frr_config_format(const struct frr_config *c, struct buf *out)
 {
-    struct map done = {0};
+    struct map done = {0}, inners = {0};
     VEC_FOREACH (first, &c->v) {
-        AUTO_CHARS char *block = xasprintf("%s\n%s", first->outer, first->inner);
-        if (map_put_cstr(&done, block, out))
+        if (map_put_cstr(&done, first->outer, out))
             continue;
-        if (*first->outer && !map_put_cstr(&done, first->outer, out))
+        if (*first->outer)
             buf_addf(out, "%s\n", first->outer);
-        if (*first->inner)
-            buf_addf(out, " %s\n", first->inner);
+        map_done(&inners);
         VEC_FOREACH (s, &c->v)
-            if (streq(s->outer, first->outer) && streq(s->inner, first->inner))
-                format_line(s, out);
+            if (streq(s->outer, first->outer) && !map_put_cstr(&inners, s->inner, out))
+                format_block(c, s->outer, s->inner, out);
     }
+    map_done(&inners);
     map_done(&done);
 }
 

@@ -41,9 +41,20 @@ class BgpStage(Stage):
     def start_node(self, node):
         if not hasattr(self, "router"):
             self.router = self.daemons(self.client, "bgpd", "bfdd")
-            self.router.configure(*ROUTER.splitlines())
+            self.configure_router()
+            for family in ("ipv4", "ipv6"):
+                self.client.sysctl(f"net.{family}.fib_multipath_hash_policy", 1)  # by ports, too
         node.frr = self.daemons(node, "bgpd", "bfdd")
         node.start(f"--frr-vty-directory={node.frr.dir}")
+
+    def configure_router(self, *more):
+        self.router.configure(*ROUTER.splitlines()[:-1], *more, "exit")
+
+    def restart_router(self):
+        """Without what was configured besides: a bgpd that has had a password for a range keeps asking for it."""
+        self.router.stop("bgpd")
+        self.router.start("bgpd")
+        self.configure_router()
 
     def wait_for_agents(self):
         self.peer("tor", self.client.v4)

@@ -138,8 +138,10 @@ def test_passwords(stage):
     stage.routed_to(ip, *stage.nodes, timeout=60)
     secret("an0ther")
     wait_until("the new one is given", lambda: "password an0ther" in stage.nodes["n1"].frr.config(), 20)
-    stage.router.configure("router bgp 64513", "no neighbor nodes password", "exit")
-    stage.cluster.bgp("BGPPeer", "tor", passwordSecret=None)
+    stage.peer("tor", stage.client.v4, passwordSecret=None)
+    wait_until("it is gone", lambda: "password" not in stage.nodes["n1"].frr.config(), 20)
+    stage.restart_router()
+    stage.sessions_are_up()
     stage.routed_to(ip, *stage.nodes, timeout=60)
     events = json.dumps(stage.cluster.get("/api/v1/events").json)
     for text in [log_of(stage, n) for n in stage.nodes] + [events, stage.nodes["n1"].metrics()]:
@@ -239,7 +241,7 @@ def test_bfd_is_faster(stage):
     n1.ip("link", "set", "eth0", "up")
     n1.ip("addr", "replace", f"{n1.v6}/64", "dev", "eth0", "nodad")
     stage.router.configure("router bgp 64513", "no neighbor nodes bfd", "exit")
-    stage.cluster.bgp("BGPPeer", "tor", holdTime="9s", bfdProfile=None)
+    stage.peer("tor", stage.client.v4, bfdProfile=None)
     stage.routed_to(ip, *stage.nodes, timeout=60)
     wait_until("the profile is gone", lambda: "fairlead" not in n1.frr.config("bfdd"), 20)
 

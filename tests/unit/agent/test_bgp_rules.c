@@ -186,7 +186,7 @@ static void test_attributes(void **state)
     assert_true(says(&w, "ip prefix-list fairlead-64512-10.0.0.2-20 permit 192.0.2.0/26\n"));
     assert_true(says(&w, " set community 1:1 65000:1 65000:9 no-export additive\n"));
     assert_true(says(&w, "error InvalidBGPAdvertisement s/others spec.localPref: another advertisement "
-                         "of 192.0.2.1/32 to peer spine says 200\n"));
+                         "of the same addresses to peer spine says 200\n"));
     end(&w);
 }
 
