@@ -17,6 +17,7 @@ enum {
     POLL_MS = 5 * 1000,       /* how sessions are */
     SUMMARY_BYTES_MAX = 4 * 1024 * 1024,
     CLEANUP_MS = 5 * 1000,
+    REFUSED_TOLD_MAX = 1000, /* until a daemon restarts */
 };
 
 struct held {
@@ -64,7 +65,8 @@ struct bgp {
     struct frr_session_options bgpd_options, bfdd_options;
     struct loop_call draw;
     struct loop_timer *tell, *poll;
-    size_t asked; /* the peer whose view is asked about */
+    size_t asked;       /* the peer whose view is asked about */
+    struct map refused; /* commands that were told */
     uint64_t refused_objects;
     bool is_ready; /* the agent has given the kernel all that there was when it started */
 };
@@ -120,9 +122,8 @@ static void tell_findings(struct bgp *b, struct findings *now)
 
 static void tell_node(struct bgp *b, const char *reason, const char *text)
 {
-    AUTO_JSON json_t *node =
-        json_pack("{s:{s:s,s:s}}", "metadata", "name", b->options->node_name, "uid",
-                  b->options->node_name);
+    AUTO_JSON json_t *node = json_pack("{s:{s:s,s:s}}", "metadata", "name", b->options->node_name,
+                                       "uid", b->options->node_name);
     event_record(b->events, node, "Node", "v1", "Warning", reason, "%s", text);
 }
 
@@ -258,6 +259,8 @@ static void on_session_change(void *user)
 static void on_refused(struct bgp *b, const char *daemon, const char *command, const char *said)
 {
     AUTO_CHARS char *text = xasprintf("%s of FRR refuses \"%s\": %s", daemon, command, said);
+    if (b->refused.used >= REFUSED_TOLD_MAX || map_put_cstr(&b->refused, text, b))
+        return;
     log_error("a daemon of FRR refuses a command", kv_s("daemon", daemon), kv_s("command", command),
               kv_s("said", said));
     tell_node(b, "BGPConfigurationRefused", text);
@@ -265,12 +268,13 @@ static void on_refused(struct bgp *b, const char *daemon, const char *command, c
 
 static void on_lost(struct bgp *b, const char *daemon, const char *why)
 {
-    AUTO_CHARS char *text =
-        xasprintf("%s of FRR cannot be configured by its socket %s/%s.vty: %s; tried again every 2 s",
-                  daemon, b->options->directory, daemon, why);
+    AUTO_CHARS char *text = xasprintf(
+        "%s of FRR cannot be configured by its socket %s/%s.vty: %s; tried again every 2 s", daemon,
+        b->options->directory, daemon, why);
     log_error("a daemon of FRR cannot be configured; tried again every 2 s", kv_s("daemon", daemon),
               kv_s("directory", b->options->directory), kv_s("cause", why));
     tell_node(b, "BGPDaemonAway", text);
+    map_done(&b->refused);
     VEC_FOREACH (p, &b->peers)
         p->up = p->up && !streq(daemon, "bgpd");
 }
@@ -337,7 +341,8 @@ static void on_poll(void *user)
     if (!b->peers.n)
         return;
     b->asked = (b->asked + 1) % b->peers.n;
-    AUTO_CHARS char *command = xasprintf("show bgp view %s summary json", b->peers.v[b->asked].view);
+    AUTO_CHARS char *command =
+        xasprintf("show bgp view %s summary json", b->peers.v[b->asked].view);
     (void)frr_session_ask(b->bgpd, command, on_summary);
 }
 
@@ -565,10 +570,10 @@ struct bgp *bgp_new(struct kube_client *c, const struct bgp_options *o)
     watch(b, BGP_COMMUNITY, "v1beta1", "communities");
     watch(b, BGP_BFD_PROFILE, "v1beta1", "bfdprofiles");
     watch(b, BGP_NODE, NULL, NULL);
-    b->bgpd_options = (struct frr_session_options){
-        o->directory, "bgpd", on_session_change, on_bgpd_refused, on_bgpd_lost, b};
-    b->bfdd_options = (struct frr_session_options){
-        o->directory, "bfdd", on_session_change, on_bfdd_refused, on_bfdd_lost, b};
+    b->bgpd_options = (struct frr_session_options){o->directory,    "bgpd",       on_session_change,
+                                                   on_bgpd_refused, on_bgpd_lost, b};
+    b->bfdd_options = (struct frr_session_options){o->directory,    "bfdd",       on_session_change,
+                                                   on_bfdd_refused, on_bfdd_lost, b};
     b->bgpd = frr_session_new(kube_client_loop(c), &b->bgpd_options);
     return b;
 }
@@ -596,6 +601,7 @@ void bgp_free(struct bgp *b)
     for (size_t at = 0; map_next(&b->items, &at, NULL, &value);)
         item_free(b, value);
     map_done(&b->secrets);
+    map_done(&b->refused);
     map_done(&b->uids);
     map_done(&b->items);
     vec_done(&b->unsettled);
@@ -657,8 +663,7 @@ void bgp_metrics(const struct bgp *b, struct buf *out)
     add_figures("commands_total", "counter", s.commands, b->bfdd ? &t.commands : NULL, out);
     add_figures("refused_total", "counter", s.refused, b->bfdd ? &t.refused : NULL, out);
     add_figures("repairs_total", "counter", s.repairs, b->bfdd ? &t.repairs : NULL, out);
-    buf_addf(out,
-             "# TYPE fairlead_agent_bgp_findings gauge\nfairlead_agent_bgp_findings %llu\n",
+    buf_addf(out, "# TYPE fairlead_agent_bgp_findings gauge\nfairlead_agent_bgp_findings %llu\n",
              (unsigned long long)b->refused_objects);
 }
 
@@ -704,7 +709,10 @@ int bgp_cleanup(const char *directory, struct err *reterr)
         return r;
     struct frr_session *sessions[2] = {frr_session_new(loop, &options[0]),
                                        frr_session_new(loop, &options[1])};
+    struct frr_config none[2] = {0};
     bool done = false;
+    for (size_t i = 0; i < ARRAY_LEN(sessions); i++)
+        frr_session_want(sessions[i], &none[i]);
     loop_turn(loop, 0);
     for (uint64_t end = loop_now_ms(loop) + CLEANUP_MS; !done && loop_now_ms(loop) < end;) {
         loop_turn(loop, 100);

@@ -1,7 +1,7 @@
 #pragma once
 /* Addresses of Services of type LoadBalancer, told to the routers that BGPPeers name by the bgpd of
- * FRR that runs on this node: from the moment that the kernel has what the Service needs, as long as
- * it has an endpoint that can serve (externalTrafficPolicy Local: here). */
+ * FRR that runs on this node: from the moment that the kernel has what the Service needs, as long
+ * as it has an endpoint that can serve (externalTrafficPolicy Local: here). */
 
 #include "agent/agent.h"
 

@@ -310,8 +310,7 @@ void bgp_router_draw(const struct bgp_router *r, const struct bgp_path_list *pat
 {
     const struct bgp_peer *p = r->peer;
     const struct ip *id = p->router_id.family ? &p->router_id : node_ip;
-    struct drawing d = {
-        .router = r, .communities = communities, .ret = ret, .findings = findings};
+    struct drawing d = {.router = r, .communities = communities, .ret = ret, .findings = findings};
     char ip[IP_TEXT_BYTES];
     ip_format(&p->address, d.address);
     snprintf(d.name, sizeof(d.name), FRR_OWN "%u-%s", p->my_asn, d.address);

@@ -113,9 +113,9 @@ static void put_node(struct bgp_rules *r, const json_t *j)
     json_decref(r->node_labels);
     r->node_labels = json_incref(json_at(j, "metadata.labels"));
     r->has_node = j != NULL;
-    r->is_excluded =
-        json_object_get(r->node_labels, "node.kubernetes.io/exclude-from-external-load-balancers") ||
-        has_no_network(j);
+    r->is_excluded = json_object_get(r->node_labels,
+                                     "node.kubernetes.io/exclude-from-external-load-balancers") ||
+                     has_no_network(j);
     r->node_ip = (struct ip){0};
     json_array_foreach(json_at(j, "status.addresses"), i, item)
     {
@@ -284,7 +284,8 @@ static void read_peer(struct drawing *d, const struct bgp_peer *p, const struct 
     for (size_t i = 0; i < p->findings.n; i++)
         finding_add(f, p->findings.v[i].severity, p->findings.v[i].id, p->key,
                     p->findings.v[i].field, p->findings.v[i].hint, "%s", p->findings.v[i].message);
-    if (refused || !bgp_selects_node(p->node_selectors.v, p->node_selectors.n, d->rules->node_labels))
+    if (refused ||
+        !bgp_selects_node(p->node_selectors.v, p->node_selectors.n, d->rules->node_labels))
         return;
     struct bgp_router router = {.peer = p};
     router.password = password_of(d->rules, p, f, &refused);
@@ -292,8 +293,9 @@ static void read_peer(struct drawing *d, const struct bgp_peer *p, const struct 
     if (there && frr_config_is_foreign(there, &p->address)) {
         refused = true;
         finding_add(f, FINDING_ERROR, "InvalidBGPPeer", p->key, "spec.peerAddress",
-                    "remove one of the two", "bgpd of this node has a neighbor of this address in a "
-                                             "block that is not ours");
+                    "remove one of the two",
+                    "bgpd of this node has a neighbor of this address in a "
+                    "block that is not ours");
     }
     if (d->routers.n >= BGP_PEERS_MAX && !refused) {
         refused = true;
@@ -324,8 +326,7 @@ static void add_paths(struct drawing *d, const struct ip *ip, const struct bgp_n
     const struct pool *pool = pool_of(d->rules, ip);
     for (size_t i = 0; pool && i < all->n; i++) {
         const struct bgp_advertisement *a = all->v[i].value;
-        if (!is_here(d->rules, a) ||
-            !bgp_advertisement_is_of_pool(a, pool->p->name, pool->labels))
+        if (!is_here(d->rules, a) || !bgp_advertisement_is_of_pool(a, pool->p->name, pool->labels))
             continue;
         struct prefix prefix = {*ip, ip->family == AF_INET ? a->length4 : a->length6};
         prefix.ip = prefix_network(&prefix);

@@ -231,7 +231,7 @@ void frr_config_parse(struct str text, struct frr_config *ret)
 struct diff {
     const struct frr_config *from, *to;
     struct map to_outers; /* blocks that are there */
-    struct map remade;                 /* "OUTER\nNEIGHBOUR", and route map entries */
+    struct map remade;    /* "OUTER\nNEIGHBOUR", and route map entries */
     struct frr_commands *ret;
     const char *outer, *inner; /* that commands are in now; "": none */
 };

@@ -35,12 +35,14 @@ struct frr_session {
     struct frr_config wanted, there;
     struct frr_config unshown, stuck; /* said and not shown; shown and not removed */
     struct frr_commands commands;
-    size_t at;         /* of them, or of the words that read */
-    unsigned left_out; /* blocks that are skipped, since one was refused */
-    bool again;        /* something else is wanted since the commands were made */
-    bool verifies;     /* it reads what has come of commands */
-    bool knows;        /* it has read */
-    bool is_told;      /* that it is away */
+    size_t at;            /* of them, or of the words that read */
+    unsigned left_out;    /* blocks that are skipped, since one was refused */
+    bool wants;           /* it was told what is wanted; before, nothing is said */
+    bool again;           /* something else is wanted since the commands were made */
+    bool verifies;        /* it reads what has come of commands */
+    bool knows;           /* it has read */
+    bool is_told;         /* that it is away */
+    uint64_t check_at_ms; /* when it is read the next time, if nothing else happens */
     frr_answer_fn *answer;
     struct frr_session_stats stats;
 };
@@ -61,8 +63,8 @@ static void rest(struct frr_session *s)
     s->stats.is_up = true;
     if (s->in.size > WARMTH_BYTES)
         buf_done(&s->in);
-    loop_timer_start(s->timer, CHECK_MS);
-    s->options->on_change(s->options->user);
+    uint64_t now = loop_now_ms(s->loop);
+    loop_timer_start(s->timer, s->check_at_ms > now ? s->check_at_ms - now : 0);
 }
 
 static void away(struct frr_session *s, const char *why)
@@ -202,6 +204,7 @@ static void on_read(struct frr_session *s, const struct vty_reply *reply)
         away(s, "it does not show its configuration");
         return;
     }
+    s->check_at_ms = loop_now_ms(s->loop) + CHECK_MS;
     frr_config_done(&s->there);
     frr_config_parse(reply->text, &s->there);
     if (s->there.failed) {
@@ -214,8 +217,11 @@ static void on_read(struct frr_session *s, const struct vty_reply *reply)
     bool first = !s->knows;
     s->knows = true;
     s->is_told = false;
-    if (first)
-        s->options->on_change(s->options->user); /* before anything is said to it */
+    s->options->on_change(s->options->user); /* before anything is said to it */
+    if (!s->wants) {
+        rest(s);
+        return;
+    }
     if (s->verifies && !s->again) {
         without(&s->wanted, &s->there, &s->unshown);
         without(&s->there, &s->wanted, &s->stuck);
@@ -273,7 +279,9 @@ static void on_data(struct conn *c, void *user)
         buf_add_str(&s->in, part);
         chain_consume(in, part.n);
     }
-    int r = s->in.failed ? -E2BIG : ends_well(&s->in) ? vty_reply_parse(buf_str(&s->in), &reply) : 0;
+    int r = s->in.failed        ? -E2BIG
+            : ends_well(&s->in) ? vty_reply_parse(buf_str(&s->in), &reply)
+                                : 0;
     if (r < 0 || (r > 0 && reply.bytes != s->in.n)) {
         away(s, r == -E2BIG ? "its answer has more than 64 MiB" : "it does not speak as vty does");
         return;
@@ -304,7 +312,8 @@ static void on_open(struct conn *c, void *user)
 
 static void start(struct frr_session *s)
 {
-    static const struct conn_ops ops = {.on_open = on_open, .on_data = on_data, .on_close = on_close};
+    static const struct conn_ops ops = {
+        .on_open = on_open, .on_data = on_data, .on_close = on_close};
     static const struct conn_options conn_options = {0};
     struct sockaddr_storage to = {0};
     struct sockaddr_un *sa = (struct sockaddr_un *)&to;
@@ -337,14 +346,14 @@ static void on_timer(void *user)
 
 void frr_session_want(struct frr_session *s, struct frr_config *config)
 {
-    if (frr_config_equal(&s->wanted, config) && !config->failed) {
+    if (s->wants && frr_config_equal(&s->wanted, config) && !config->failed) {
         frr_config_done(config);
         return;
     }
     frr_config_done(&s->wanted);
     s->wanted = *config;
     *config = (struct frr_config){0};
-    s->again = true;
+    s->wants = s->again = true;
     if (s->state == RESTING)
         begin_writing(s);
 }

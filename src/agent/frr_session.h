@@ -9,7 +9,7 @@
 struct frr_session;
 
 struct frr_session_stats {
-    bool is_up;     /* it has answered, and has what it should but for what it refuses */
+    bool is_up; /* it has answered, and has what it should but for what it refuses */
     uint64_t connects, losses, commands, refused, repairs;
 };
 

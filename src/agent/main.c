@@ -166,9 +166,8 @@ static int start_l2(struct parts *p, const struct settings *s, struct err *reter
 
 static void start_bgp(struct parts *p, const struct settings *s)
 {
-    p->bgp_options = (struct bgp_options){.node_name = s->name,
-                                          .namespace_ = s->pool_namespace,
-                                          .directory = s->frr_directory};
+    p->bgp_options = (struct bgp_options){
+        .node_name = s->name, .namespace_ = s->pool_namespace, .directory = s->frr_directory};
     if (str_empty(s->frr_directory))
         return;
     if (str_empty(s->pool_namespace))

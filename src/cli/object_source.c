@@ -49,10 +49,13 @@ static int take_file(const char *file, struct str text, void *user, struct err *
 
 static bool has_namespace(const json_t *j)
 {
-    static const char *const without[] = {"IngressClass",       "Namespace",
+    static const char *const without[] = {"IngressClass",
+                                          "Namespace",
                                           "Node",
-                                          "ClusterRole",        "GatewayClass",
-                                          "ClusterRoleBinding", "CustomResourceDefinition"};
+                                          "ClusterRole",
+                                          "GatewayClass",
+                                          "ClusterRoleBinding",
+                                          "CustomResourceDefinition"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (is_kind(j, without[i]))
             return false;

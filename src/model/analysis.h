@@ -27,7 +27,7 @@ struct analysis_input {
     /* These kinds are all there is: what is missing is missing. Else nothing is said of absence. */
     bool knows_classes, knows_services, knows_endpoints, knows_pods, knows_secrets;
     bool knows_passwords; /* Secrets of type kubernetes.io/basic-auth */
-    int64_t now_s; /* Unix time */
+    int64_t now_s;        /* Unix time */
 };
 
 /* Appends findings, by object. Objects of no namespace are named by their name alone. */

@@ -9,7 +9,8 @@ static const json_t *objects_of(const struct analysis *a)
     return a->in->objects;
 }
 
-static void copy(const struct analysis *a, const char *id, const char *key, const struct findings *f)
+static void copy(const struct analysis *a, const char *id, const char *key,
+                 const struct findings *f)
 {
     for (size_t i = 0; i < f->n; i++)
         finding_add(a->out, f->v[i].severity, id, key, f->v[i].field, f->v[i].hint, "%s",
@@ -193,7 +194,8 @@ void analysis_addresses(const struct analysis *a)
     size_t i;
     json_array_foreach(objects_of(a), i, j)
     {
-        struct community_names *names = analysis_is(j, "Community") ? community_names_decode(j) : NULL;
+        struct community_names *names =
+            analysis_is(j, "Community") ? community_names_decode(j) : NULL;
         struct bfd_profile *bfd = analysis_is(j, "BFDProfile") ? bfd_profile_decode(j) : NULL;
         if (analysis_is(j, "IPAddressPool"))
             check_pools(a, j);

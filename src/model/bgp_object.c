@@ -476,7 +476,8 @@ struct bfd_profile *bfd_profile_decode(const json_t *j)
     p->echo = json_at_bool(spec, "echoMode", false);
     p->passive = json_at_bool(spec, "passiveMode", false);
     if (strlen(p->name) > 50)
-        reader_error(&r, NULL, "give it a shorter name", "bfdd takes no names of over 63 characters");
+        reader_error(&r, NULL, "give it a shorter name",
+                     "bfdd takes no names of over 63 characters");
     reader_leave(&r, mark);
     p->refused = r.errors > 0;
     object_reader_done(&r);

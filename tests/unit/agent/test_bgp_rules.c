@@ -75,25 +75,25 @@ static void end(struct world *w)
 }
 
 static const char picture[] = "router bgp 64512 view fairlead-64512\n"
-                            " bgp router-id 10.0.0.1\n"
-                            " no bgp default ipv4-unicast\n"
-                            " bgp graceful-restart preserve-fw-state\n"
-                            " no bgp network import-check\n"
-                            " neighbor 10.0.0.2 remote-as 64513\n"
-                            " neighbor 10.0.0.2 description BGPPeer tor\n"
-                            " neighbor 10.0.0.2 timers connect 10\n"
-                            " address-family ipv4 unicast\n"
-                            "  neighbor 10.0.0.2 activate\n"
-                            "  neighbor 10.0.0.2 route-map fairlead-in in\n"
-                            "  neighbor 10.0.0.2 route-map fairlead-64512-10.0.0.2 out\n"
-                            "  network 192.0.2.1/32\n"
-                            "  network 192.0.2.2/32\n"
-                            "route-map fairlead-in deny 10\n"
-                            "ip prefix-list fairlead-64512-10.0.0.2-10 permit 192.0.2.1/32\n"
-                            "ip prefix-list fairlead-64512-10.0.0.2-10 permit 192.0.2.2/32\n"
-                            "route-map fairlead-64512-10.0.0.2 permit 10\n"
-                            " match ip address prefix-list fairlead-64512-10.0.0.2-10\n"
-                            "route-map fairlead-64512-10.0.0.2 deny 65535\n";
+                              " bgp router-id 10.0.0.1\n"
+                              " no bgp default ipv4-unicast\n"
+                              " bgp graceful-restart preserve-fw-state\n"
+                              " no bgp network import-check\n"
+                              " neighbor 10.0.0.2 remote-as 64513\n"
+                              " neighbor 10.0.0.2 description BGPPeer tor\n"
+                              " neighbor 10.0.0.2 timers connect 10\n"
+                              " address-family ipv4 unicast\n"
+                              "  neighbor 10.0.0.2 activate\n"
+                              "  neighbor 10.0.0.2 route-map fairlead-in in\n"
+                              "  neighbor 10.0.0.2 route-map fairlead-64512-10.0.0.2 out\n"
+                              "  network 192.0.2.1/32\n"
+                              "  network 192.0.2.2/32\n"
+                              "route-map fairlead-in deny 10\n"
+                              "ip prefix-list fairlead-64512-10.0.0.2-10 permit 192.0.2.1/32\n"
+                              "ip prefix-list fairlead-64512-10.0.0.2-10 permit 192.0.2.2/32\n"
+                              "route-map fairlead-64512-10.0.0.2 permit 10\n"
+                              " match ip address prefix-list fairlead-64512-10.0.0.2-10\n"
+                              "route-map fairlead-64512-10.0.0.2 deny 65535\n";
 
 static void test_a_picture(void **state)
 {
@@ -149,7 +149,8 @@ static void test_a_session(void **state)
         " address-family ipv6 unicast\n"
         "  neighbor 2001:db8:9::2 activate\n";
     assert_memory_equal(text, expected, sizeof(expected) - 1);
-    assert_non_null(strstr(text, "match ipv6 address prefix-list fairlead-4200000000-2001:db8:9::2-11\n"));
+    assert_non_null(
+        strstr(text, "match ipv6 address prefix-list fairlead-4200000000-2001:db8:9::2-11\n"));
     assert_string_equal(strstr(text, "---\n"), "---\nbfd\n"
                                                " profile fairlead-fast\n"
                                                "  detect-multiplier 5\n"
@@ -185,8 +186,9 @@ static void test_attributes(void **state)
                          "route-map fairlead-64512-10.0.0.2 deny 65535\n"));
     assert_true(says(&w, "ip prefix-list fairlead-64512-10.0.0.2-20 permit 192.0.2.0/26\n"));
     assert_true(says(&w, " set community 1:1 65000:1 65000:9 no-export additive\n"));
-    assert_true(says(&w, "error InvalidBGPAdvertisement s/others spec.localPref: another advertisement "
-                         "of the same addresses to peer spine says 200\n"));
+    assert_true(says(&w,
+                     "error InvalidBGPAdvertisement s/others spec.localPref: another advertisement "
+                     "of the same addresses to peer spine says 200\n"));
     end(&w);
 }
 
@@ -235,7 +237,8 @@ static void test_refusals(void **state)
     static const struct {
         const char *spec, *said;
     } cases[] = {
-        {"'myASN':0,'peerASN':1,'peerAddress':'10.0.0.2'", "spec.myASN: the AS of this end is missing"},
+        {"'myASN':0,'peerASN':1,'peerAddress':'10.0.0.2'",
+         "spec.myASN: the AS of this end is missing"},
         {"'myASN':1,'peerAddress':'10.0.0.2'", "spec.peerASN: the AS of the peer is missing"},
         {"'myASN':1,'peerASN':2,'dynamicASN':'internal','peerAddress':'10.0.0.2'",
          "spec.dynamicASN: peerASN is there, too"},
@@ -288,8 +291,9 @@ static void test_peers_at_odds(void **state)
     assert_true(says(&w, "router bgp 64599 view fairlead-64599\n"));
     put_spec(&w, BGP_ADVERTISEMENT, "all", "'aggregationLength':16");
     want(&w, "192.0.2.1");
-    assert_true(says(&w, "InvalidBGPAdvertisement s/all spec.aggregationLength: 192.0.0.0/16 reaches "
-                         "beyond a range of pool lan"));
+    assert_true(says(&w,
+                     "InvalidBGPAdvertisement s/all spec.aggregationLength: 192.0.0.0/16 reaches "
+                     "beyond a range of pool lan"));
     put_spec(&w, BGP_ADVERTISEMENT, "all", "'communities':['gold'],'serviceSelectors':[{}]");
     assert_true(says(&w, "InvalidBGPAdvertisement s/all spec.serviceSelectors: not supported"));
     put_spec(&w, BGP_ADVERTISEMENT, "all", "'communities':['gold']");
@@ -366,7 +370,8 @@ static void test_what_is_there_is_left_alone(void **state)
         assert_int_equal(frr_config_is_foreign(&there, &ip), i < 2);
     }
     put_spec(&w, BGP_PEER, "tor", "'myASN':64512,'peerASN':64513,'peerAddress':'10.0.0.77'");
-    assert_non_null(strstr(draw(&w, &there), "a neighbor of this address in a block that is not ours"));
+    assert_non_null(
+        strstr(draw(&w, &there), "a neighbor of this address in a block that is not ours"));
     /* All of ours goes, and nothing else. */
     assert_string_equal(commands(&there, &nothing),
                         "no router bgp 64512 view fairlead-64512\n"
@@ -464,11 +469,15 @@ static void test_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_picture),    cmocka_unit_test(test_a_session),
-        cmocka_unit_test(test_attributes),   cmocka_unit_test(test_where),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_peers_at_odds),
+        cmocka_unit_test(test_a_picture),
+        cmocka_unit_test(test_a_session),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_where),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_peers_at_odds),
         cmocka_unit_test(test_what_is_there_is_left_alone),
-        cmocka_unit_test(test_changes),      cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_there_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
