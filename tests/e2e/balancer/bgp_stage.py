@@ -15,8 +15,14 @@ neighbor nodes peer-group
 neighbor nodes remote-as 64512
 neighbor six peer-group
 neighbor six remote-as 64512
-bgp listen range 192.0.2.0/24 peer-group nodes
-bgp listen range 2001:db8:1::/64 peer-group six
+neighbor 192.0.2.11 peer-group nodes
+neighbor 192.0.2.12 peer-group nodes
+neighbor 192.0.2.13 peer-group nodes
+neighbor 2001:db8:1::b peer-group six
+neighbor 2001:db8:1::c peer-group six
+neighbor 2001:db8:1::d peer-group six
+neighbor nodes passive
+neighbor six passive
 address-family ipv4 unicast
 neighbor nodes activate
 exit-address-family
@@ -51,7 +57,7 @@ class BgpStage(Stage):
         self.router.configure(*ROUTER.splitlines()[:-1], *more, "exit")
 
     def restart_router(self):
-        """Without what was configured besides: a bgpd that has had a password for a range keeps asking for it."""
+        """Without what was configured besides."""
         self.router.stop("bgpd")
         self.router.start("bgpd")
         self.configure_router()
