@@ -467,6 +467,26 @@ static void watch_secret(struct bgp *b, const char *name)
     map_put_cstr(&b->secrets, name, s);
 }
 
+static void secret_free(struct secret *s)
+{
+    informer_free(s->informer);
+    free(s->name);
+    free(s);
+}
+
+static void forget_secrets(struct bgp *b)
+{
+    struct str name;
+    void *value;
+    for (size_t at = 0; map_next(&b->secrets, &at, &name, &value);) {
+        if (bgp_rules_name_secret(b->rules, name))
+            continue;
+        bgp_rules_put(b->rules, BGP_SECRET, name, NULL);
+        map_remove(&b->secrets, name);
+        secret_free(value);
+    }
+}
+
 static void on_object(json_t *object, void *user)
 {
     const struct watch *w = user;
@@ -476,8 +496,10 @@ static void on_object(json_t *object, void *user)
     const char *uid = json_at_str(object, "metadata.uid");
     free(map_put_cstr(&b->uids, of, xstrdup(uid ? uid : "")));
     bgp_rules_put(b->rules, w->kind, str_from(key), object);
-    if (w->kind == BGP_PEER)
+    if (w->kind == BGP_PEER) {
+        forget_secrets(b);
         watch_secret(b, json_at_str(object, "spec.passwordSecret.name"));
+    }
     draw_soon(b);
 }
 
@@ -488,6 +510,8 @@ static void on_object_gone(struct str key, json_t *object, void *user)
     (void)object;
     free(map_remove_cstr(&w->owner->uids, of));
     bgp_rules_put(w->owner->rules, w->kind, key, NULL);
+    if (w->kind == BGP_PEER)
+        forget_secrets(w->owner);
     draw_soon(w->owner);
 }
 
@@ -590,12 +614,8 @@ void bgp_free(struct bgp *b)
     frr_session_free(b->bfdd);
     for (unsigned kind = 0; kind < BGP_KINDS; kind++)
         informer_free(b->watches[kind].informer);
-    for (size_t at = 0; map_next(&b->secrets, &at, NULL, &value);) {
-        struct secret *s = value;
-        informer_free(s->informer);
-        free(s->name);
-        free(s);
-    }
+    for (size_t at = 0; map_next(&b->secrets, &at, NULL, &value);)
+        secret_free(value);
     for (size_t at = 0; map_next(&b->uids, &at, NULL, &value);)
         free(value);
     for (size_t at = 0; map_next(&b->items, &at, NULL, &value);)

@@ -204,6 +204,17 @@ static bool is_here(const struct bgp_rules *r, const struct bgp_advertisement *a
            bgp_selects_node(a->node_selectors.v, a->node_selectors.n, r->node_labels);
 }
 
+bool bgp_rules_name_secret(const struct bgp_rules *r, struct str name)
+{
+    void *value;
+    for (size_t at = 0; map_next(&r->of[BGP_PEER], &at, NULL, &value);) {
+        const struct bgp_peer *p = value;
+        if (p->secret && str_is(name, p->secret))
+            return true;
+    }
+    return false;
+}
+
 bool bgp_rules_announce(const struct bgp_rules *r, const struct ip *ip)
 {
     const struct pool *p = pool_of(r, ip);

@@ -29,6 +29,8 @@ enum bgp_kind {
 };
 void bgp_rules_put(struct bgp_rules *r, enum bgp_kind kind, struct str key, const json_t *object);
 
+/* Does some peer ask for it? */
+bool bgp_rules_name_secret(const struct bgp_rules *r, struct str name);
 /* Is some advertisement for it, from this node? */
 bool bgp_rules_announce(const struct bgp_rules *r, const struct ip *ip);
 

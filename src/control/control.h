@@ -46,10 +46,11 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
                                 const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr);
 void control_on_end(void *part, void *user);
-/* Which pod a sidecar is that says it is node_id, and what that is a part of: "NAMESPACE/NAME", a
- * name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known yet. */
-int control_find_sidecar(struct control *c, const char *account, const char *node_id,
-                         char **ret_pod, char **ret_workload, struct err *reterr) NODISCARD;
+/* Which pod a sidecar or gateway is that says it is node_id, and what that is a part of:
+ * "NAMESPACE/NAME", a name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known
+ * yet. */
+int control_find_pod(struct control *c, const char *account, const char *node_id, char **ret_pod,
+                     char **ret_workload, struct err *reterr) NODISCARD;
 /* ProxyConfigs, watched from now on; of the control's life. */
 const struct proxy_settings_table *control_want_settings(struct control *c);
 /* Of the replicas this one writes status, or not any more. */

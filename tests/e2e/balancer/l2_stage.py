@@ -186,6 +186,7 @@ class Stage:
         run("ip", "link", "set", "br0", "up")
         run("ip", "addr", "add", f"{HUB4}/24", "dev", "br0")
         make_certs(self.dir)
+        self.prepare()
         (self.dir / "server.ext").write_text(f"subjectAltName=IP:127.0.0.1,IP:{HUB4}\nextendedKeyUsage=serverAuth\n")
         run("openssl", "x509", "-req", "-in", self.dir / "server.csr", "-CA", self.dir / "ca.crt", "-CAkey", self.dir / "ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", self.dir / "server.ext", "-out", self.dir / "server.crt")
@@ -206,6 +207,9 @@ class Stage:
             assert r.status == 200, r.body
             self.start_node(n)
         self.wait_for_agents()
+
+    def prepare(self):
+        """Before the API server starts."""
 
     def define_pools(self):
         self.cluster.pool("lan", "192.0.2.200-192.0.2.230", "2001:db8:1::200-2001:db8:1::2ff")

@@ -1,14 +1,52 @@
 """What the agent says to bgpd, and what it makes of the answers, by a stand-in for its socket. With the real one: test_bgp.py (make bgp)."""
+import json
+import re
+
 import pytest
+import yaml
 from l2_stage import Stage
-from suite import BIN, run, wait_until
+from suite import BIN, FAIRLEAD, run, wait_until
 from vty_stand_in import StandIn
 
+AGENT = "system:serviceaccount:fairlead-system:fairlead-agent"
 VIEW, UNICAST = "router bgp 64512 view fairlead-64512", "address-family ipv4 unicast"
 
 
 class VtyStage(Stage):
+    """Its agent has the chart's rights and no others."""
+
+    def prepare(self):
+        with open(self.dir / "tokens", "a") as tokens:
+            tokens.write(f"agent,{AGENT},2\n")
+
+    def give_rights(self):
+        values = {"loadBalancer": {"enabled": True, "bgp": {"enabled": True, "passwordSecrets": ["tor"]}}, "agent": {"apiServer": {"host": "192.0.2.1"}}, "crds": {"install": False}}
+        objects = yaml.safe_load_all(run(FAIRLEAD, "install", "--render", "-f", "-", stdin=json.dumps(values)))
+        self.roles = [o for o in objects if o and o["kind"] in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding") and o["metadata"]["name"].startswith("fairlead-agent")]
+        for o in self.roles:
+            where = f"namespaces/{o['metadata']['namespace']}/" if "namespace" in o["metadata"] else ""
+            r = self.cluster.post(f"/apis/rbac.authorization.k8s.io/v1/{where}{o['kind'].lower()}s", o)
+            assert r.status == 201, r.body
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": "agent"}
+        self.kubeconfig.write_text(yaml.dump(config))
+
+    def given(self):
+        """(where, group, resource, verb); where None: everywhere."""
+        return {(o["metadata"].get("namespace"), g, resource, verb) for o in self.roles if "rules" in o for rule in o["rules"]
+                for g in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+    def asked(self):
+        """The same -> allowed, of what the agent has asked for."""
+        found = {}
+        for line in self.cluster.get("/metrics").body.decode().splitlines():
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line)) if line.startswith("fairlead_lab_rights_asked_total{") else {}
+            if labels.get("user") == AGENT and "resource" in labels:
+                found[labels["namespace"], labels["group"], labels["resource"], labels["verb"]] = labels["allowed"] == "1"
+        return found
+
     def define_pools(self):
+        self.give_rights()
         self.cluster.pool("routed", "203.0.113.0/24")
         self.cluster.bgp("BGPPeer", "tor", myASN=64512, peerASN=64513, peerAddress="192.0.2.100")
         self.cluster.bgp("BGPAdvertisement", "all")
@@ -111,6 +149,25 @@ def test_what_is_no_vty(stage, odd):
     wait_until("it is back", lambda: stage.metric("up") == 1, 20)
     stage.cluster.remove("/api/v1/namespaces/default/services/pushed")
     stage.announced(f"{stage.ip}/32")
+
+
+def test_all_that_the_agent_may_is_needed_and_nothing_is_missing(stage):
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tor"}, "type": "kubernetes.io/basic-auth", "data": {"password": "d2gxc3Blcg=="}}
+    assert stage.cluster.post("/api/v1/namespaces/fairlead-system/secrets", secret).status == 201
+    stage.cluster.bgp("BGPPeer", "tor", myASN=64512, peerASN=64513, peerAddress="192.0.2.100", passwordSecret={"name": "tor"})
+    wait_until("it is given to bgpd", lambda: "neighbor 192.0.2.100 password wh1sper" in stage.bgpd.blocks[VIEW].lines, 20)
+    rights = stage.given() - {(None, "", "nodes", "get")}  # before a list, where rules hang on the node: not in this mode
+
+    def used():
+        return {right for right in rights if any(u[1:] == right[1:] and right[0] in (None, u[0]) for u in stage.asked())}
+    wait_until("each right is used", lambda: used() == rights, 20)
+    assert [u for u, allowed in stage.asked().items() if not allowed] == []
+    # Another Secret of that namespace is not to be seen, and the peer that names it is told.
+    stage.cluster.bgp("BGPPeer", "sly", myASN=64512, peerASN=64513, peerAddress="192.0.2.102", passwordSecret={"name": "another"})
+    stage.cluster.told("sly", "InvalidBGPPeer", "spec.passwordSecret.name: the Secret another is not there", ns="fairlead-system")
+    wait_until("it was refused", lambda: "the Secret of a BGPPeer cannot be watched" in stage.log())
+    stage.cluster.forget_bgp("BGPPeer", "sly")
+    stage.cluster.bgp("BGPPeer", "tor", myASN=64512, peerASN=64513, peerAddress="192.0.2.100", passwordSecret=None)
 
 
 def test_cleanup_takes_out_ours_alone(stage):
