@@ -4,7 +4,6 @@ import pathlib
 import signal
 import socket
 import subprocess
-import time
 
 from suite import ROOT, SLOW, wait_until
 
@@ -96,7 +95,3 @@ class Frr:
 
     def config(self, daemon="bgpd"):
         return self.say("show running-config", daemon=daemon)
-
-
-def now():
-    return time.monotonic()

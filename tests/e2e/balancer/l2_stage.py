@@ -67,12 +67,13 @@ class Namespace:
 
 class Node(Namespace):
     agent = None
+    as_whom = ()  # setpriv and what it is to do
 
     def start(self, *flags):
         self.sysctl("net.ipv4.ip_forward", 1)
         self.sysctl("net.ipv6.conf.all.forwarding", 1)
         log = open(self.stage.dir / f"{self.name}.log", "ab")
-        self.agent = self.popen(f"{BIN}/fairlead-agent", f"--kubeconfig={self.stage.kubeconfig}", f"--node-name={self.name}", "--healthz-bind-address=0.0.0.0:10256",
+        self.agent = self.popen(*self.as_whom, f"{BIN}/fairlead-agent", f"--kubeconfig={self.stage.kubeconfig}", f"--node-name={self.name}", "--healthz-bind-address=0.0.0.0:10256",
                                 "--metrics-bind-address=127.0.0.1:10249", "--address-pool-namespace=fairlead-system", "--cluster-cidr=10.244.0.0/16", *flags, stderr=log)
         return self
 

@@ -9,11 +9,12 @@ from suite import BIN, FAIRLEAD, run, wait_until
 from vty_stand_in import StandIn
 
 AGENT = "system:serviceaccount:fairlead-system:fairlead-agent"
+GROUP = 4711
 VIEW, UNICAST = "router bgp 64512 view fairlead-64512", "address-family ipv4 unicast"
 
 
 class VtyStage(Stage):
-    """Its agent has the chart's rights and no others."""
+    """Its agent has the chart's rights and capabilities and no others: it gets to the socket by its group."""
 
     def prepare(self):
         with open(self.dir / "tokens", "a") as tokens:
@@ -50,9 +51,10 @@ class VtyStage(Stage):
         self.cluster.pool("routed", "203.0.113.0/24")
         self.cluster.bgp("BGPPeer", "tor", myASN=64512, peerASN=64513, peerAddress="192.0.2.100")
         self.cluster.bgp("BGPAdvertisement", "all")
-        self.bgpd = StandIn(self.dir / "bgpd.vty")
+        self.bgpd = StandIn(self.dir / "bgpd.vty", GROUP)
 
     def start_node(self, node):
+        node.as_whom = "setpriv", "--bounding-set", "-all,+net_admin,+net_raw", "--groups", str(GROUP)
         node.start(f"--frr-vty-directory={self.dir}")
 
     def wait_for_agents(self):

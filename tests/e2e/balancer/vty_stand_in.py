@@ -1,4 +1,5 @@
 """bgpd's vty socket without bgpd: keeps a configuration as FRR 8.4.4 shows it (recorded), answers as it answers, and can be made to misbehave."""
+import os
 import re
 import socket
 import threading
@@ -13,7 +14,8 @@ class Block:
 
 
 class StandIn:
-    def __init__(self, path):
+    def __init__(self, path, group):
+        self.group = group
         self.path, self.blocks, self.lists, self.said, self.connections = path, {}, [], [], 0
         self.refuse, self.odd = None, None  # a pattern of commands that are refused; bytes instead of answers
         self.open = set()
@@ -22,6 +24,8 @@ class StandIn:
     def start(self):
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
+        os.chown(self.path, self.group, self.group)  # as FRR does: of nobody else
+        os.chmod(self.path, 0o770)
         self.listener.listen()
         threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
 
