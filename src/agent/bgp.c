@@ -381,6 +381,14 @@ static void item_free(struct bgp *b, struct item *i)
     free(i);
 }
 
+static size_t count_held(const struct item *i)
+{
+    size_t n = 0;
+    VEC_FOREACH (h, &i->ips)
+        n += h->is;
+    return n;
+}
+
 /* Addresses that stay are held as they were, if they are wanted at all. */
 static void read_addresses(struct item *i, const struct service_object *o)
 {
@@ -415,11 +423,13 @@ static void on_service(const struct joined_service *s, void *user)
     }
     free(i->uid);
     i->uid = xstrdup(o->uid ? o->uid : "");
+    size_t held = count_held(i);
     i->wants = can_serve(s, o->external_local, b->options->node_name);
     read_addresses(i, o);
     forget_unsettled(b, i);
     vec_push(&b->unsettled, i);
-    draw_soon(b); /* what is lost is lost now */
+    if (count_held(i) != held)
+        draw_soon(b); /* what is lost is lost now */
 }
 
 static void on_applied(bool ok, void *user)
@@ -427,10 +437,13 @@ static void on_applied(bool ok, void *user)
     struct bgp *b = user;
     if (!ok)
         return;
+    bool news = !b->is_ready;
     VEC_FOREACH (i, &b->unsettled)
-        VEC_FOREACH (h, &(*i)->ips)
+        VEC_FOREACH (h, &(*i)->ips) {
+            news = news || h->is != (*i)->wants;
             h->is = (*i)->wants;
-    if (b->unsettled.n || !b->is_ready)
+        }
+    if (news)
         draw_soon(b);
     b->is_ready = true;
     vec_clear(&b->unsettled);
