@@ -755,6 +755,7 @@ int bgp_cleanup(const char *directory, struct err *reterr)
     }
     frr_session_free(sessions[0]);
     frr_session_free(sessions[1]);
+    loop_turn(loop, 0); /* what was closed is freed */
     return done ? 0
                 : err_set(reterr, -ETIMEDOUT, NULL, "bgpd or bfdd in %s do not answer", directory);
 }

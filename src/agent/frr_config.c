@@ -13,11 +13,7 @@ static void statement_done(struct frr_statement *s)
     free(s->outer);
     free(s->inner);
     free(s->line);
-}
-
-static char *key_of(const struct frr_statement *s)
-{
-    return xasprintf("%s\n%s\n%s", s->outer, s->inner, s->line);
+    free(s->key);
 }
 
 static bool is_secret(const char *line)
@@ -27,16 +23,17 @@ static bool is_secret(const char *line)
 
 static void add(struct frr_config *c, struct str outer, struct str inner, struct str line)
 {
-    struct frr_statement s = {str_dup(outer), str_dup(inner), str_dup(line), false};
-    AUTO_CHARS char *key = key_of(&s);
+    AUTO_CHARS char *key =
+        xasprintf(STR_FMT "\n" STR_FMT "\n" STR_FMT, STR_ARG(outer), STR_ARG(inner), STR_ARG(line));
     if (c->v.n >= FRR_STATEMENTS_MAX)
         c->failed = true;
-    if (c->failed || map_find_cstr(&c->known, key)) {
-        statement_done(&s);
+    if (c->failed || map_find_cstr(&c->known, key))
         return;
-    }
+    struct frr_statement s = {
+        .outer = str_dup(outer), .inner = str_dup(inner), .line = str_dup(line), .key = TAKE(key)};
     s.secret = is_secret(s.line);
-    map_put_cstr(&c->known, key, c);
+    c->known.borrows = true;
+    map_put_cstr(&c->known, s.key, s.key);
     vec_push(&c->v, s);
 }
 
@@ -53,18 +50,17 @@ void frr_config_add(struct frr_config *c, const char *outer, const char *inner, 
 
 void frr_config_done(struct frr_config *c)
 {
+    map_done(&c->known);
     VEC_FOREACH (s, &c->v)
         statement_done(s);
     vec_done(&c->v);
     vec_done(&c->foreign);
-    map_done(&c->known);
     c->failed = false;
 }
 
 bool frr_config_has(const struct frr_config *c, const struct frr_statement *s)
 {
-    AUTO_CHARS char *key = key_of(s);
-    return map_find_cstr(&c->known, key) != NULL;
+    return map_find_cstr(&c->known, s->key) != NULL;
 }
 
 bool frr_config_equal(const struct frr_config *a, const struct frr_config *b)
@@ -381,8 +377,7 @@ static void remove_remade_maps(struct diff *d)
 static void add_these(struct diff *d, bool (*is_wanted)(const struct frr_statement *))
 {
     VEC_FOREACH (s, &d->to->v) {
-        bool there = frr_config_has(d->from, s) && !is_remade(d, s);
-        if (!is_wanted(s) || there)
+        if (!is_wanted(s) || (frr_config_has(d->from, s) && !is_remade(d, s)))
             continue;
         go_to(d, s->outer, s->inner);
         if (*s->line)

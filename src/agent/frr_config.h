@@ -16,12 +16,13 @@ enum { FRR_STATEMENTS_MAX = 1000 * 1000 };
 /* A line, and the blocks it stands in; "": in none, or the block itself. */
 struct frr_statement {
     char *outer, *inner, *line;
+    char *key;   /* of all three */
     bool secret; /* it holds a password */
 };
 
 struct frr_config {
     VEC(struct frr_statement) v;
-    struct map known;       /* key of each statement */
+    struct map known;       /* keys of statements, whose they are */
     VEC(struct ip) foreign; /* peers of somebody else's, sorted by nothing */
     bool failed;            /* there was more than fits */
 };

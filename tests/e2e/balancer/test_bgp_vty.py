@@ -100,6 +100,21 @@ def test_what_is_said(stage):
     stage.announced(f"{stage.ip}/32")
 
 
+def test_local_only_with_endpoints_here(stage):
+    def at(node):
+        stage.cluster.put_slice("local", [{"addresses": [stage.nodes["n1"].v4], "nodeName": node, "conditions": {"ready": True}}])
+    stage.cluster.service("local", externalTrafficPolicy="Local")
+    at("n1")
+    local, = wait_until("it has an address", lambda: stage.cluster.ips("local"))
+    stage.announced(f"{stage.ip}/32", f"{local}/32")
+    at("elsewhere")
+    stage.announced(f"{stage.ip}/32")
+    stage.cluster.service("local", externalTrafficPolicy="Cluster")
+    stage.announced(f"{stage.ip}/32", f"{local}/32")
+    stage.cluster.remove("/api/v1/namespaces/default/services/local")
+    stage.announced(f"{stage.ip}/32")
+
+
 def test_a_restart_of_either(stage):
     node = stage.nodes["n1"]
     before = len(stage.bgpd.said)
