@@ -33,10 +33,12 @@ struct frr_session {
     enum state state;
     struct buf in;
     struct frr_config wanted, there;
+    struct frr_config said; /* what was wanted when commands were made; only with `again` */
     struct frr_config unshown, stuck; /* said and not shown; shown and not removed */
     struct frr_commands commands;
     size_t at;            /* of them, or of the words that read */
     unsigned left_out;    /* blocks that are skipped, since one was refused */
+    struct map refused;   /* blocks, while these commands are said */
     bool wants;           /* it was told what is wanted; before, nothing is said */
     bool again;           /* something else is wanted since the commands were made */
     bool verifies;        /* it reads what has come of commands */
@@ -110,12 +112,13 @@ static void make_commands(struct frr_session *s)
 
 static void say_next(struct frr_session *s)
 {
-    while (s->at < s->commands.n && s->left_out) {
-        const struct frr_command *c = &s->commands.v[s->at++];
-        if (c->kind == FRR_ENTER)
-            s->left_out++;
-        else if (c->kind == FRR_LEAVE)
-            s->left_out--;
+    for (; s->at < s->commands.n; s->at++) {
+        const struct frr_command *c = &s->commands.v[s->at];
+        bool enters = c->kind == FRR_ENTER;
+        if (!s->left_out && !(enters && map_find_cstr(&s->refused, c->text)))
+            break;
+        s->left_out += enters;
+        s->left_out -= c->kind == FRR_LEAVE;
     }
     if (s->at <= s->commands.n)
         say(s, s->at < s->commands.n ? s->commands.v[s->at].text : "end");
@@ -125,6 +128,7 @@ static void begin_writing(struct frr_session *s)
 {
     s->again = false;
     s->left_out = 0;
+    map_done(&s->refused);
     frr_commands_done(&s->commands);
     make_commands(s);
     if (!s->commands.n) {
@@ -148,8 +152,10 @@ static void on_refused(struct frr_session *s, const struct frr_command *c,
         said.n--;
     AUTO_CHARS char *text = c->secret ? xstrdup("") : str_dup(said);
     s->stats.refused++;
-    if (c->kind == FRR_ENTER)
+    if (c->kind == FRR_ENTER) {
         s->left_out = 1;
+        map_put_cstr(&s->refused, c->text, s);
+    }
     s->options->on_refused(command, text, s->options->user);
 }
 
@@ -222,9 +228,12 @@ static void on_read(struct frr_session *s, const struct vty_reply *reply)
         rest(s);
         return;
     }
+    if (s->verifies) {
+        const struct frr_config *said = s->again ? &s->said : &s->wanted;
+        without(said, &s->there, &s->unshown);
+        without(&s->there, said, &s->stuck);
+    }
     if (s->verifies && !s->again) {
-        without(&s->wanted, &s->there, &s->unshown);
-        without(&s->there, &s->wanted, &s->stuck);
         if (s->unshown.v.n + s->stuck.v.n)
             log_debug("a daemon of FRR shows other words than it was told",
                       kv_s("daemon", s->options->daemon), kv_i("lines", (int64_t)s->unshown.v.n));
@@ -350,6 +359,11 @@ void frr_session_want(struct frr_session *s, struct frr_config *config)
         frr_config_done(config);
         return;
     }
+    if (!s->again && (s->state == WRITING || (s->state == READING && s->verifies))) {
+        frr_config_done(&s->said);
+        s->said = s->wanted;
+        s->wanted = (struct frr_config){0};
+    }
     frr_config_done(&s->wanted);
     s->wanted = *config;
     *config = (struct frr_config){0};
@@ -402,6 +416,8 @@ void frr_session_free(struct frr_session *s)
     loop_timer_free(s->timer);
     buf_done(&s->in);
     frr_commands_done(&s->commands);
+    map_done(&s->refused);
+    frr_config_done(&s->said);
     frr_config_done(&s->wanted);
     frr_config_done(&s->there);
     frr_config_done(&s->unshown);
