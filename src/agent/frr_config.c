@@ -215,11 +215,25 @@ static void read_line(struct reading *r, struct str line)
     }
 }
 
+/* A line with control characters in it is nothing that was said, and neither is what is below. */
+static bool is_text(struct str line)
+{
+    for (size_t i = 0; i < line.n; i++)
+        if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
 void frr_config_parse(struct str text, struct frr_config *ret)
 {
     struct reading r = {.ret = ret};
-    while (text.p && text.n)
-        read_line(&r, next_line(&text));
+    while (text.p && text.n) {
+        struct str line = next_line(&text);
+        if (is_text(line))
+            read_line(&r, line);
+        else
+            r = (struct reading){.ret = ret};
+    }
 }
 
 /* ---- from one to another ---- */

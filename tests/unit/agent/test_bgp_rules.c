@@ -384,6 +384,20 @@ static void test_what_is_there_is_left_alone(void **state)
     end(&w);
 }
 
+/* A NUL would make one name of two. */
+static void test_what_is_no_text(void **state)
+{
+    static const char odd[] =
+        "router bgp 645\0\0 view fairlead-645\n neighbor 10.0.0.2 remote-as 1\n"
+        "route-map fairlead-in deny 10\nexit\n";
+    struct frr_config c = {0};
+    (void)state;
+    frr_config_parse(str_of(odd, sizeof(odd) - 1), &c);
+    assert_int_equal(c.v.n, 1);
+    assert_string_equal(c.v.v[0].outer, "route-map fairlead-in deny 10");
+    frr_config_done(&c);
+}
+
 /* Routes that stay are not touched; new ones are known to the filters before they are there. */
 static void test_changes(void **state)
 {
@@ -476,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_peers_at_odds),
         cmocka_unit_test(test_what_is_there_is_left_alone),
+        cmocka_unit_test(test_what_is_no_text),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_there_and_back),
     };
