@@ -5,7 +5,7 @@ PEERS    ?= $(CURDIR)/build/peers
 REGISTRY ?= localhost
 E2E       = scripts/e2e.sh
 .DEFAULT_GOAL := build
-.PHONY: help setup build image image-arm64 deb deb-arm64 test-deb test-arm64 manifests chart cluster moving kernels upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
+.PHONY: help setup build image image-arm64 deb deb-arm64 test-deb test-arm64 manifests chart cluster bgp moving kernels upstream-real demo test test-fresh conform upstream upstream-h2 interop clients lint format unit fast golden e2e asan tsan clang fuzz bench bench-proxy bench-control clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ chart: build     ## the chart by Helm 3 and 4: lint, templates, and installed in
 cluster: build   ## a real cluster of two kubelets on this machine, without kube-proxy, the chart in it (root; Go builds Kubernetes into PEERS; KEEP=1 to look around)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns helm-v3 runtime iptables podmonitors.yaml
 	@PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest $(if $(KEEP),-s) tests/cluster
+
+bgp: build       ## addresses announced by BGP, with the real FRR of Debian in network namespaces (root; apt fetches it into PEERS, nothing is installed; two minutes)
+	@tests/conformance/build-peers.sh $(PEERS) frr
+	@cd tests/e2e/balancer && PEERS=$(PEERS) FAIRLEAD_BIN=$(CURDIR)/$(BUILD)/bin python3 -m pytest test_bgp.py
 
 moving: build    ## on that cluster, from the real kube-proxy to Fairlead and back under traffic, in each of its modes (root; Go builds Kubernetes into PEERS)
 	@tests/conformance/build-peers.sh $(PEERS) etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns helm-v3 runtime iptables podmonitors.yaml

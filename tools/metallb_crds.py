@@ -3,7 +3,7 @@
 
 No argument: write the files. --check: exit 1, naming the file, if they are not what would be written.
 
-Group, names, version and fields are MetalLB's (metallb.io/v1beta1), so that either set can take the other's place and objects stay.
+Group, names, versions and fields are MetalLB's (metallb.io), so that either set can take the other's place and objects stay.
 """
 import os
 import sys
@@ -29,17 +29,45 @@ L2 = obj({
     "preferredNodeSelectors": items(obj({"weight!": whole(1, 100, format="int32"), "preference!": SELECTOR}))})
 
 
-def column(name, field, kind="string"):
-    return {"name": name, "jsonPath": ".spec." + field, "type": kind}
+ASN = whole(0, 4294967295, format="int64")
+DURATION = STRING  # of Go: 9s
+PEER = obj({
+    "myASN!": ASN, "peerASN": ASN, "dynamicASN": enum("internal", "external"), "localASN": ASN, "peerAddress": STRING, "interface": STRING, "sourceAddress": STRING,
+    "peerPort": whole(1, 16384, default=179), "holdTime": DURATION, "keepaliveTime": DURATION, "connectTime": DURATION, "routerID": STRING, "nodeSelectors": SELECTORS,
+    "password": STRING, "passwordSecret": obj({"name": STRING, "namespace": STRING}, **{"x-kubernetes-map-type": "atomic"}), "bfdProfile": STRING,
+    "enableGracefulRestart": BOOL, "ebgpMultiHop": BOOL, "vrf": STRING, "disableMP": {**BOOL, "default": False}, "dualStackAddressFamily": {**BOOL, "default": False}})
+BGP = obj({
+    "aggregationLength": {"type": "integer", "format": "int32", "minimum": 1, "default": 32}, "aggregationLengthV6": {"type": "integer", "format": "int32", "default": 128},
+    "localPref": whole(0, 4294967295, format="int64"), "communities": STRINGS, "ipAddressPools": STRINGS, "ipAddressPoolSelectors": SELECTORS, "nodeSelectors": SELECTORS,
+    "peers": STRINGS, "serviceSelectors": SELECTORS})
+COMMUNITY = obj({"communities": items(obj({"name": STRING, "value": STRING}))})
+MS = whole(10, 60000, format="int32")
+BFD = obj({
+    "receiveInterval": MS, "transmitInterval": MS, "detectMultiplier": whole(2, 255, format="int32"), "echoInterval": MS, "echoMode": BOOL, "passiveMode": BOOL,
+    "minimumTtl": whole(1, 254, format="int32")})
 
 
-# kind, plural, what it is for, spec, needs a spec, status, columns
+def column(name, field, kind="string", **more):
+    return {"name": name, "jsonPath": ".spec." + field, "type": kind, **more}
+
+
+# kind, plural, what it is for, spec, needs a spec, status, columns; of version v1beta1, unless VERSIONS says otherwise
 KINDS = [
     ("IPAddressPool", "ipaddresspools", "Addresses for Services of type LoadBalancer.", POOL, True, POOL_STATUS,
      [column("Auto Assign", "autoAssign", "boolean"), column("Avoid Buggy IPs", "avoidBuggyIPs", "boolean"), column("Addresses", "addresses")]),
     ("L2Advertisement", "l2advertisements", "Which addresses are answered for by ARP and neighbour discovery, and where.", L2, False, obj({}),
      [column("IPAddressPools", "ipAddressPools"), column("IPAddressPool Selectors", "ipAddressPoolSelectors"), column("Interfaces", "interfaces")]),
+    ("BGPPeer", "bgppeers", "A router that nodes tell of addresses by BGP.", PEER, False, obj({}),
+     [column("Address", "peerAddress"), column("ASN", "peerASN"), column("BFD Profile", "bfdProfile"), column("Multi Hops", "ebgpMultiHop")]),
+    ("BGPAdvertisement", "bgpadvertisements", "Which addresses are told to which routers by BGP, from where, and how.", BGP, False, obj({}),
+     [column("IPAddressPools", "ipAddressPools"), column("IPAddressPool Selectors", "ipAddressPoolSelectors"), column("Peers", "peers"),
+      column("Node Selectors", "nodeSelectors", priority=10)]),
+    ("Community", "communities", "Names for BGP communities.", COMMUNITY, False, obj({}), []),
+    ("BFDProfile", "bfdprofiles", "How fast BFD finds that a router or a node is gone.", BFD, False, obj({}),
+     [column("Passive Mode", "passiveMode", "boolean"), column("Transmit Interval", "transmitInterval", "integer"), column("Receive Interval", "receiveInterval", "integer"),
+      column("Multiplier", "detectMultiplier", "integer")]),
 ]
+VERSIONS = {"BGPPeer": "v1beta2"}
 
 
 def files():
@@ -50,8 +78,8 @@ def files():
             "spec": {
                 "group": "metallb.io", "scope": "Namespaced",
                 "names": {"kind": kind, "listKind": kind + "List", "plural": plural, "singular": kind.lower()},
-                "versions": [{"name": "v1beta1", "served": True, "storage": True, "subresources": {"status": {}}, "additionalPrinterColumns": columns,
-                              "schema": {"openAPIV3Schema": schema}}]}}
+                "versions": [{"name": VERSIONS.get(kind, "v1beta1"), "served": True, "storage": True, "subresources": {"status": {}},
+                              **({"additionalPrinterColumns": columns} if columns else {}), "schema": {"openAPIV3Schema": schema}}]}}
         text = yaml.dump(definition, Dumper=Dumper, sort_keys=False, default_flow_style=None, width=160, allow_unicode=True)
         yield f"{plural}.yaml", f"# {kind} of metallb.io; made by tools/metallb_crds.py, which is the place to change it.\n{text}"
 

@@ -491,16 +491,10 @@ static void counter(struct buf *b, const char *type, const char *name, uint64_t 
              (unsigned long long)v);
 }
 
-void l2_metrics(const struct l2 *l, struct buf *b)
+void l2_metrics_announced(const struct l2 *l, struct buf *b)
 {
-    struct l2_announcer_stats a;
-    struct liveness_stats v = {0};
     char text[IP_TEXT_BYTES];
     void *value;
-    l2_announcer_get_stats(l->announcer, &a);
-    if (l->liveness)
-        liveness_get_stats(l->liveness, &v);
-    buf_add_cstr(b, "# TYPE metallb_speaker_announced gauge\n"); /* as MetalLB's */
     for (size_t at = 0; map_next(&l->items, &at, NULL, &value);) {
         const struct item *i = value;
         VEC_FOREACH (h, &i->ips)
@@ -510,6 +504,15 @@ void l2_metrics(const struct l2 *l, struct buf *b)
                          "service=\"%s\"} 1\n",
                          ip_format(&h->ip, text), l->options->node_name, i->key);
     }
+}
+
+void l2_metrics(const struct l2 *l, struct buf *b)
+{
+    struct l2_announcer_stats a;
+    struct liveness_stats v = {0};
+    l2_announcer_get_stats(l->announcer, &a);
+    if (l->liveness)
+        liveness_get_stats(l->liveness, &v);
     counter(b, "gauge", "addresses", a.addresses);
     counter(b, "gauge", "interfaces", a.interfaces);
     counter(b, "counter", "requests_total", a.requests);

@@ -23,4 +23,6 @@ int l2_new(struct kube_client *c, const struct l2_options *o, struct l2 **ret, s
 void l2_free(struct l2 *l);
 /* For agent_options: what the agent does with Services. user: the l2. */
 extern const struct agent_observer l2_observer;
+/* Which addresses it answers for, as metallb_speaker_announced has it; and the rest. */
+void l2_metrics_announced(const struct l2 *l, struct buf *out);
 void l2_metrics(const struct l2 *l, struct buf *out);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "agent/bgp.h"
 #include "agent/config_watch.h"
 #include "agent/conntrack_settings.h"
 #include "agent/l2.h"
@@ -25,9 +26,12 @@ static void on_stop(int signo, void *user)
     loop_stop(user, 0);
 }
 
-static int cleanup(void)
+static int cleanup(const struct settings *s)
 {
     struct err err = {0};
+    if (!str_empty(s->frr_directory) && bgp_cleanup(s->frr_directory, &err) < 0)
+        return program_fail(EXIT_FAILED, "restart FRR: what is ours is in no file of it",
+                            "cleanup: %s", err_text(&err));
     if (nftables_cleanup(&err) < 0)
         return program_fail(EXIT_FAILED, "this needs root (CAP_NET_ADMIN)", "cleanup: %s",
                             err_text(&err));
@@ -44,7 +48,7 @@ static int cleanup_and_wait(const struct settings *s)
     struct status_server *status = NULL;
     const struct status_options so = {
         .cleaned = true, .healthz_address = s->healthz, .probe_address = s->probe};
-    int code = cleanup();
+    int code = cleanup(s);
     if (code != EXIT_OK)
         return code;
     if (loop_new(&loop, &err) < 0 || status_server_new(loop, &so, &status, &err) < 0)
@@ -143,6 +147,8 @@ struct parts {
     struct relay *relay;
     struct l2_options l2_options;
     struct l2 *l2;
+    struct bgp_options bgp_options;
+    struct bgp *bgp;
     struct agent *agent;
     struct status_server *status;
     struct config_watch *watch;
@@ -158,11 +164,53 @@ static int start_l2(struct parts *p, const struct settings *s, struct err *reter
     return str_empty(s->pool_namespace) ? 0 : l2_new(p->client, &p->l2_options, &p->l2, reterr);
 }
 
-static void add_l2_metrics(struct buf *b, void *user)
+static void start_bgp(struct parts *p, const struct settings *s)
+{
+    p->bgp_options = (struct bgp_options){
+        .node_name = s->name, .namespace_ = s->pool_namespace, .directory = s->frr_directory};
+    if (str_empty(s->frr_directory))
+        return;
+    if (str_empty(s->pool_namespace))
+        log_warn("--frr-vty-directory has no effect without --address-pool-namespace");
+    else
+        p->bgp = bgp_new(p->client, &p->bgp_options);
+}
+
+/* Both ways of announcing follow what becomes of Services. */
+static void on_service(const struct joined_service *s, void *user)
 {
     const struct parts *p = user;
     if (p->l2)
+        l2_observer.on_service(s, p->l2);
+    if (p->bgp)
+        bgp_observer.on_service(s, p->bgp);
+}
+
+static void on_applied(bool ok, void *user)
+{
+    const struct parts *p = user;
+    if (p->l2)
+        l2_observer.on_applied(ok, p->l2);
+    if (p->bgp)
+        bgp_observer.on_applied(ok, p->bgp);
+}
+
+static const struct agent_observer observer = {on_service, on_applied};
+
+static void add_announcing_metrics(struct buf *b, void *user)
+{
+    const struct parts *p = user;
+    if (!p->l2 && !p->bgp)
+        return;
+    buf_add_cstr(b, "# TYPE metallb_speaker_announced gauge\n"); /* as MetalLB's */
+    if (p->l2)
+        l2_metrics_announced(p->l2, b);
+    if (p->bgp)
+        bgp_metrics_announced(p->bgp, b);
+    if (p->l2)
         l2_metrics(p->l2, b);
+    if (p->bgp)
+        bgp_metrics(p->bgp, b);
 }
 
 static int start(struct parts *p, const struct settings *s, const json_t *flags, struct err *reterr)
@@ -174,6 +222,7 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
         p->backend->ops->free(p->backend);
         return r;
     }
+    start_bgp(p, s);
     const struct agent_options ao = {
         .node_name = s->name,
         .external_ips = s->external_ips,
@@ -184,8 +233,8 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
         .node_cidr = settings_detect_by(s, "NodeCIDR"),
         .service_cidrs = proxy_config_gate(&s->config, "MultiCIDRServiceAllocator", true),
         .relay = p->relay,
-        .observer = p->l2 ? &l2_observer : NULL,
-        .observer_user = p->l2,
+        .observer = &observer,
+        .observer_user = p,
         .localhost = s->localhost,
         .bind_ip = s->bind_ip,
         .unhealthy_after_ms = s->unhealthy_after_ms};
@@ -199,7 +248,7 @@ static int start(struct parts *p, const struct settings *s, const json_t *flags,
                                       .probe_address = s->probe,
                                       .flags = flags,
                                       .config = s->config.tree,
-                                      .add_metrics = add_l2_metrics,
+                                      .add_metrics = add_announcing_metrics,
                                       .metrics_user = p,
                                       .hard_fail = s->bind_hard_fail};
     r = status_server_new(p->loop, &so, &p->status, reterr);
@@ -252,11 +301,14 @@ static int run(struct settings *s, const json_t *flags)
     config_watch_free(p.watch);
     status_server_free(p.status);
     l2_free(p.l2);
+    bgp_free(p.bgp);
+    p.l2 = NULL;
+    p.bgp = NULL;
     agent_free(p.agent);
     relay_free(p.relay);
     kube_client_free(p.client);
     loop_turn(loop, 0);
-    return code == EXIT_OK && s->cleanup_on_exit ? cleanup() : code;
+    return code == EXIT_OK && s->cleanup_on_exit ? cleanup(s) : code;
 }
 
 /* As kube-proxy: only with a file, whose default is -999. */
@@ -309,7 +361,7 @@ static bool is_given(int argc, char **argv, const char *flag)
 static int main_with(struct settings *s)
 {
     if (s->cleanup)
-        return cleanup();
+        return cleanup(s);
     if (s->validate)
         return settings_validate(s);
     json_t *flags = flags_json(s->args);
@@ -412,6 +464,10 @@ static struct arg flags[] = {
      0, 0, false},
     {"agent-heartbeat-port", 0, ARG_INT, &given.heartbeat_port, "PORT",
      "UDP, of heartbeats between agents (default 7947)", 1, 65535, false},
+    {"frr-vty-directory", 0, ARG_STRING, &given.frr_directory, "DIR",
+     "where the sockets of FRR's bgpd and bfdd are, usually /run/frr: they announce these "
+     "addresses to the routers that BGPPeers name (default: no BGP)",
+     0, 0, false},
     {"cleanup", 0, ARG_BOOL, &given.cleanup, NULL, "delete everything of ours and exit", 0, 0,
      false},
     {"cleanup-and-wait", 0, ARG_BOOL, &given.cleanup_and_wait, NULL,

@@ -19,6 +19,7 @@ struct settings {
     const char *cluster_cidr, *node_port_addresses, *healthz, *metrics, *probe;
     const char *detect_local, *pod_bridge, *pod_prefix, *feature_gates;
     const char *pool_namespace, *agent_key_secret; /* of l2.h; without a namespace: none */
+    const char *frr_directory;                     /* of bgp.h; without: no BGP */
     int64_t heartbeat_port;
     bool external_ips, masquerade_all, cleanup, cleanup_and_wait, cleanup_on_exit, validate,
         bind_hard_fail, no_seccomp;

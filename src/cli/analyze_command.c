@@ -146,6 +146,7 @@ static int analyze(const struct analyze_args *a, struct object_source *s)
                                       .knows_endpoints = s->knows_endpoints,
                                       .knows_pods = s->knows_pods,
                                       .knows_secrets = s->knows_secrets,
+                                      .knows_passwords = s->knows_passwords,
                                       .now_s = time_real_s()};
     analysis_run(&in, &findings);
     int worst = collect(a, s, &findings, list);

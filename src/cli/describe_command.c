@@ -2,6 +2,7 @@
  * Service its addresses, too. */
 #include <stdio.h>
 
+#include "base/time.h"
 #include "cli/explain_mesh.h"
 #include "cli/object_source.h"
 #include "model/mesh_describe.h"
@@ -30,8 +31,10 @@ static void print_service(const json_t *j)
     printf("service: %s\n", json_key_str(j, "service"));
     if (json_array_size(json_object_get(j, "addresses"))) {
         print_names("  address ", json_object_get(j, "addresses"));
-        printf("%s%s%s%s\n", pool ? " of pool " : "", pool ? pool : "",
+        printf("%s%s%s%s", pool ? " of pool " : "", pool ? pool : "",
                node ? ", announced by node " : "", node ? node : "");
+        print_names(", told to routers by ", json_object_get(j, "announcedByBGP"));
+        printf("\n");
     }
     json_array_foreach(json_object_get(j, "ports"), i, one)
         printf("  port %d %s: %s\n", (int)json_at_int(one, "port", 0), json_key_str(one, "name"),
@@ -96,8 +99,32 @@ static int read_objects(struct describe_args *a, struct object_source *s)
 
 /* ---- its addresses ---- */
 
-/* The node whose agent has said last that it announces them; owned. NULL: nobody has, lately. */
-static char *find_announcer(const struct describe_args *a, const char *ns, const char *name)
+/* Agents say it every 20 minutes. */
+enum { SAID_LATELY_S = 21 * 60 };
+
+static bool is_of_bgp(const json_t *event)
+{
+    const char *message = json_key_str(event, "message");
+    return message && strstr(message, "with protocol \"bgp\"");
+}
+
+static void add_announcer(json_t *to, const char *when, const char *host)
+{
+    int64_t us;
+    AUTO_JSON json_t *node = json_text(str_from(host));
+    if (time_parse_rfc3339(str_from(when), &us) < 0 || us / 1000000 < time_real_s() - SAID_LATELY_S)
+        return;
+    json_t *list = json_object_get(to, "announcedByBGP");
+    if (!list)
+        json_object_set_new(to, "announcedByBGP", list = json_array());
+    if (!json_array_has(list, node))
+        json_array_append(list, node);
+}
+
+/* The node whose agent has said last that it answers for them, and all that have told routers of
+ * them lately. */
+static void add_announcers(const struct describe_args *a, const char *ns, const char *name,
+                           json_t *to)
 {
     struct kube_reply r = {0};
     json_t *e;
@@ -109,18 +136,20 @@ static char *find_announcer(const struct describe_args *a, const char *ns, const
                   ns, name);
     if (!a->session.client ||
         kube_call_wait(a->session.client, "GET", path, NULL, NULL, &r, NULL) < 0)
-        return NULL;
+        return;
     json_array_foreach(json_at(r.object, "items"), i, e)
     {
         const char *when = json_key_str(e, "lastTimestamp"), *host = json_at_str(e, "source.host");
-        if (when && host && strcmp(when, last) >= 0) {
+        if (when && host && is_of_bgp(e)) {
+            add_announcer(to, when, host);
+        } else if (when && host && strcmp(when, last) >= 0) {
             last = when;
             node = host;
         }
     }
-    char *found = node ? xstrdup(node) : NULL;
+    if (node)
+        json_object_set_new(to, "announcedBy", json_text(str_from(node)));
     kube_reply_done(&r);
-    return found;
 }
 
 static const json_t *find_service(const json_t *objects, const char *ns, const char *name)
@@ -150,12 +179,10 @@ static void add_addresses(const struct describe_args *a, const json_t *objects, 
             json_array_append_new(addresses, json_text(str_from(ip ? ip : host)));
     }
     if (json_array_size(addresses)) {
-        AUTO_CHARS char *node = find_announcer(a, ns, name);
         json_object_set(to, "addresses", addresses);
         if (pool)
             json_object_set_new(to, "pool", json_text(str_from(pool)));
-        if (node)
-            json_object_set_new(to, "announcedBy", json_text(str_from(node)));
+        add_announcers(a, ns, name, to);
     }
     json_decref(addresses);
 }

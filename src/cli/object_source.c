@@ -49,9 +49,13 @@ static int take_file(const char *file, struct str text, void *user, struct err *
 
 static bool has_namespace(const json_t *j)
 {
-    static const char *const without[] = {"IngressClass",       "Namespace",
-                                          "ClusterRole",        "GatewayClass",
-                                          "ClusterRoleBinding", "CustomResourceDefinition"};
+    static const char *const without[] = {"IngressClass",
+                                          "Namespace",
+                                          "Node",
+                                          "ClusterRole",
+                                          "GatewayClass",
+                                          "ClusterRoleBinding",
+                                          "CustomResourceDefinition"};
     for (size_t i = 0; i < ARRAY_LEN(without); i++)
         if (is_kind(j, without[i]))
             return false;
@@ -73,6 +77,7 @@ int object_source_read_files(struct object_source *s, const struct arg_list *fil
         if (has_namespace(j) && !json_at_str(j, "metadata.namespace"))
             json_put_str(j, "metadata.namespace", namespace_ ? namespace_ : "default");
         take(s, j);
+        s->knows_passwords = s->knows_secrets;
     }
     return -1;
 }
@@ -202,6 +207,8 @@ static const struct {
     {"EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", SERVING, false},
     {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Ftls", OBJECTS_FOR_ANALYSIS,
      false},
+    {"Secret", "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fbasic-auth",
+     OBJECTS_FOR_ANALYSIS, false},
     {"Pod", "/api/v1/pods", OBJECTS_FOR_ANALYSIS, false},
     {"Deployment", "/apis/apps/v1/deployments", NOT_SERVING, false},
     {"DaemonSet", "/apis/apps/v1/daemonsets", NOT_SERVING, false},
@@ -224,12 +231,23 @@ static const struct {
      false},
     {"Telemetry", "/apis/telemetry.istio.io/v1/telemetries", OBJECTS_FOR_ANALYSIS, false},
     {"ConfigMap", "/api/v1/configmaps", NOT_SERVING, false}, /* explain reads one alone */
+    {"IPAddressPool", "/apis/metallb.io/v1beta1/ipaddresspools", OBJECTS_FOR_ANALYSIS, false},
+    {"L2Advertisement", "/apis/metallb.io/v1beta1/l2advertisements", OBJECTS_FOR_ANALYSIS, false},
+    {"BGPAdvertisement", "/apis/metallb.io/v1beta1/bgpadvertisements", OBJECTS_FOR_ANALYSIS, false},
+    {"BGPPeer", "/apis/metallb.io/v1beta2/bgppeers", OBJECTS_FOR_ANALYSIS, false},
+    {"Community", "/apis/metallb.io/v1beta1/communities", OBJECTS_FOR_ANALYSIS, false},
+    {"BFDProfile", "/apis/metallb.io/v1beta1/bfdprofiles", OBJECTS_FOR_ANALYSIS, false},
+    {"Node", "/api/v1/nodes", OBJECTS_FOR_ANALYSIS, false},
 };
 
-static void know(struct object_source *s, const char *kind)
+/* All there are, of Secrets all of the type that the path asks for. */
+static void know(struct object_source *s, const char *kind, const char *path)
 {
     AUTO_JSON json_t *one = json_pack("{s:s}", "kind", kind);
-    take(s, one);
+    if (strstr(path, "basic-auth"))
+        s->knows_passwords = true;
+    else
+        take(s, one);
 }
 
 int object_source_read_cluster(struct object_source *s, struct cli_session *session,
@@ -248,7 +266,7 @@ int object_source_read_cluster(struct object_source *s, struct cli_session *sess
             return cli_unreachable(session, &err);
         const char *message = json_key_str(reply.object, "message");
         if (reply.status == 200)
-            know(s, lists[i].kind);
+            know(s, lists[i].kind, lists[i].path);
         else if (lists[i].needed)
             code = program_fail(EXIT_FAILED, NULL, "%s: %s", lists[i].path, message);
         else if (reply.status != 404)

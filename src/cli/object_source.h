@@ -27,12 +27,13 @@ struct object_source {
     size_t looked_at;                /* bytes of files, for lines */
     VEC(struct object_file *) files; /* none: of the cluster */
     bool knows_classes, knows_services, knows_endpoints, knows_pods, knows_secrets;
+    bool knows_passwords; /* Secrets of type kubernetes.io/basic-auth */
 };
 
 /* What is read of a cluster. */
 enum object_wanted {
     OBJECTS_FOR_ROUTES = 1,    /* Ingresses, their classes, Services, EndpointSlices */
-    OBJECTS_FOR_ANALYSIS = 2,  /* those, TLS Secrets, Pods and what makes pods */
+    OBJECTS_FOR_ANALYSIS = 2,  /* those, Secrets of two types, Pods and what makes pods, … */
     OBJECTS_FOR_MIGRATION = 4, /* those without slices, ConfigMaps, Deployments, DaemonSets */
 };
 

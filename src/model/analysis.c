@@ -142,6 +142,7 @@ void analysis_run(const struct analysis_input *in, struct findings *ret)
     analysis_services(&a);
     analysis_settings(&a);
     analysis_mesh(&a);
+    analysis_addresses(&a);
     if (ret->n)
         qsort(ret->v, ret->n, sizeof(*ret->v), by_object);
 }

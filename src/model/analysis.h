@@ -26,7 +26,8 @@ struct analysis_input {
     size_t n_certificates;
     /* These kinds are all there is: what is missing is missing. Else nothing is said of absence. */
     bool knows_classes, knows_services, knows_endpoints, knows_pods, knows_secrets;
-    int64_t now_s; /* Unix time */
+    bool knows_passwords; /* Secrets of type kubernetes.io/basic-auth */
+    int64_t now_s;        /* Unix time */
 };
 
 /* Appends findings, by object. Objects of no namespace are named by their name alone. */

@@ -21,3 +21,4 @@ void analysis_certificates(const struct analysis *a);
 void analysis_services(const struct analysis *a);
 void analysis_mesh(const struct analysis *a);
 void analysis_settings(const struct analysis *a);
+void analysis_addresses(const struct analysis *a);

@@ -162,7 +162,7 @@ def test_addresses_where_no_cloud_gives_them(helm):
     assert "metallb" not in json.dumps(template(helm))
     objects = template(helm, "loadBalancer.enabled=true", "loadBalancer.namespace=pools", "loadBalancer.loadBalancerClass=x.example/y", "loadBalancer.heartbeatPort=7000")
     definitions = {p.stem + ".metallb.io" for p in (ROOT / "deploy/crds/metallb").glob("*.yaml")}
-    assert {o["metadata"]["name"] for o in objects if o["kind"] == "CustomResourceDefinition" and "metallb" in o["metadata"]["name"]} == definitions and len(definitions) == 2
+    assert {o["metadata"]["name"] for o in objects if o["kind"] == "CustomResourceDefinition" and "metallb" in o["metadata"]["name"]} == definitions and len(definitions) == 6
     agent, = named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]["containers"]
     assert agent["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
     assert {"--address-pool-namespace=pools", "--agent-heartbeat-port=7000"} <= set(agent["args"])
@@ -177,6 +177,27 @@ def test_addresses_where_no_cloud_gives_them(helm):
     assert named(objects, "Role", "fairlead-agent")["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["fairlead-agent-key"]}]
     more = [r for r in named(objects, "ClusterRole", "fairlead-control")["rules"] if r not in named(template(helm), "ClusterRole", "fairlead-control")["rules"]]
     assert more == [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}, {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]}]
+
+
+def test_bgp(helm):
+    """Agents reach bgpd's socket by its group, read what says whom to tell, and the Secrets that are named, no others."""
+    def agent_of(*chosen):
+        objects = template(helm, "loadBalancer.enabled=true", *chosen)
+        return objects, named(objects, "DaemonSet", "fairlead-agent")["spec"]["template"]["spec"]
+    objects, pod = agent_of()
+    assert "frr" not in json.dumps(pod) and "volumes" not in pod
+    objects, pod = agent_of("loadBalancer.bgp.enabled=true", "loadBalancer.bgp.vtyGroup=117", "loadBalancer.bgp.vtyDirectory=/x/frr", "loadBalancer.bgp.passwordSecrets={tor,spine}")
+    agent, = pod["containers"]
+    assert pod["securityContext"]["supplementalGroups"] == [117] and "--frr-vty-directory=/x/frr" in agent["args"]
+    assert pod["volumes"] == [{"name": "frr", "hostPath": {"path": "/x/frr", "type": "DirectoryOrCreate"}}] and agent["volumeMounts"] == [{"name": "frr", "mountPath": "/x/frr"}]
+    assert agent["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
+    assert named(objects, "Role", "fairlead-agent-pools")["rules"][1:] == [
+        {"apiGroups": ["metallb.io"], "resources": ["bgppeers", "bgpadvertisements", "communities", "bfdprofiles"], "verbs": ["list", "watch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"], "resourceNames": ["tor", "spine"]}]
+    assert "--frr-vty-directory" in run(BIN / "fairlead-agent", "--help")
+    _, pod = agent_of("loadBalancer.bgp.enabled=true")
+    assert "supplementalGroups" not in pod["securityContext"]
+    assert "frr" not in json.dumps(template(helm, "loadBalancer.bgp.enabled=true"))  # not without the rest
 
 
 def test_plain_manifests_are_what_it_gives(helm):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds other people's programs from their Go modules into a folder outside the tree: what conformance and benchmarks run beside ours.
 #   build-peers.sh [DIR [PROGRAM...]]     default: build/peers, and etcd-server and kube-apiserver
-# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime iptables podmonitors.yaml. What is there is kept.
+# Programs: etcd-server kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl coredns e2e.test agnhost h2spec pilot-discovery pilot-agent traefik prometheus otel-collector helm-v3 helm-v4 runtime iptables frr podmonitors.yaml. What is there is kept.
 # Needs Go and some minutes. Nothing of it is part of the product or of `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ PROMETHEUS_OPERATOR=${PROMETHEUS_OPERATOR:-0.85.0}
 dir=${1:-$PWD/build/peers}
 shift || true
 [ $# -gt 0 ] || set -- etcd-server kube-apiserver
-command -v go >/dev/null || { echo "error: Go is needed to build $*" >&2; exit 1; }
+[ "$*" = frr ] || command -v go >/dev/null || { echo "error: Go is needed to build $*" >&2; exit 1; }
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
@@ -88,6 +88,16 @@ for program in "$@"; do
                 done
             )
             mv "$dir/iptables.new" "$dir/iptables" ;;
+        frr)
+            # Nothing of it is installed, and nothing started: programs and their libraries in a folder.
+            echo "== FRR, Debian's"
+            mkdir -p "$dir/frr.new"
+            (
+                cd "$dir/frr.new"
+                apt-get download frr libyang2 libjson-c5 libcap2 libpam0g libreadline8 libc-ares2 libcrypt1 >/dev/null 2>&1
+                for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb
+            )
+            mv "$dir/frr.new" "$dir/frr" ;;
         podmonitors.yaml)
             echo "== definition of PodMonitors, Prometheus operator $PROMETHEUS_OPERATOR"
             go mod download "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR"

@@ -6,7 +6,7 @@ import yaml
 
 CHART = pathlib.Path(__file__).resolve().parents[2] / "deploy/chart"
 # All that hangs on something being on is on; what tells where the API server is, too.
-ALL_ON = {"networkPolicy": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}}, "loadBalancer": {"enabled": True},
+ALL_ON = {"networkPolicy": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}}, "loadBalancer": {"enabled": True, "bgp": {"enabled": True}},
           "agent": {"apiServer": {"host": "192.0.2.1"}}, "mesh": {"everywhere": False}}
 CHOICES = {
     "image.registry": ["", "my.registry/net", "localhost:5000"], "image.tag": ["1.2.3", "latest"], "image.pullPolicy": ["Always", "Never"], "image.pullSecrets": [[{"name": "a"}, {"name": "b"}]],
@@ -14,6 +14,7 @@ CHOICES = {
     "agent.detectLocalMode": [""], "agent.clusterCIDR": ["10.0.0.0/8", "10.0.0.0/8,fd00::/48"], "agent.podBridgeInterface": ["cni0"], "agent.podInterfaceNamePrefix": ["cali"],
     "agent.nodePortAddresses": ["primary", "10.0.0.0/8,localhost"], "agent.kubeProxyConfigMap": ["kube-proxy"], "agent.metricsBindAddress": ["0.0.0.0:1", "[::]:10249"],
     "agent.updateStrategy": [{"type": "OnDelete"}], "loadBalancer.namespace": ["metallb-system"], "loadBalancer.loadBalancerClass": ["x.example/y"],
+    "loadBalancer.bgp.vtyDirectory": ["/var/run/frr"], "loadBalancer.bgp.passwordSecrets": [["tor", "spine.1"]],
     "ingress.controllers": [["a.example/b"], ["a", "b", "c"]], "ingress.defaultBackendService": ["a/b"], "ingress.configMap": ["", "a/b"], "ingress.tcpServicesConfigMap": ["", "a/b"],
     "ingress.udpServicesConfigMap": ["", "a/b"], "gateway.service.type": ["NodePort", "ClusterIP"], "gateway.service.annotations": [{"a/b": "c<&>\"d'"}],
     "gateway.service.externalTrafficPolicy": ["Local", "Cluster"], "gateway.service.loadBalancerClass": ["x.example/y"], "gateway.service.loadBalancerSourceRanges": [["10.0.0.0/8", "fd00::/8"]],

@@ -10,6 +10,12 @@ from suite import BIN, ROOT, wait_until
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 POOLS = "/apis/metallb.io/v1beta1/namespaces/fairlead-system/ipaddresspools"
 ADVERTISEMENTS = "/apis/metallb.io/v1beta1/namespaces/fairlead-system/l2advertisements"
+KINDS = {"BGPPeer": ("v1beta2", "bgppeers"), "BGPAdvertisement": ("v1beta1", "bgpadvertisements"), "Community": ("v1beta1", "communities"), "BFDProfile": ("v1beta1", "bfdprofiles")}
+
+
+def path_of(kind):
+    version, plural = KINDS[kind]
+    return f"/apis/metallb.io/{version}/namespaces/fairlead-system/{plural}"
 
 
 class Cluster(Server):
@@ -17,7 +23,7 @@ class Cluster(Server):
         for f in sorted((pathlib.Path(ROOT) / "deploy/crds/metallb").glob("*.yaml")):
             r = self.post(CRDS, yaml.safe_load(f.read_text()))
             assert r.status == 201, r.body
-        wait_until("the kinds are served", lambda: self.get(POOLS).status == 200 and self.get(ADVERTISEMENTS).status == 200)
+        wait_until("the kinds are served", lambda: all(self.get(p).status == 200 for p in (POOLS, ADVERTISEMENTS, *map(path_of, KINDS))))
         for ns in ("fairlead-system", "default"):
             r = self.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
             assert r.status in (201, 409), r.body
@@ -36,6 +42,12 @@ class Cluster(Server):
 
     def advertise(self, name="all", **spec):
         return self.put_object(ADVERTISEMENTS, {"apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": name}, "spec": spec})
+
+    def bgp(self, kind, name, **spec):
+        return self.put_object(path_of(kind), {"apiVersion": f"metallb.io/{KINDS[kind][0]}", "kind": kind, "metadata": {"name": name}, "spec": spec})
+
+    def forget_bgp(self, kind, name):
+        self.remove(f"{path_of(kind)}/{name}")
 
     def service(self, name, annotations=None, ports=(80,), labels=None, **spec):
         return self.put_object("/api/v1/namespaces/default/services", {

@@ -67,12 +67,13 @@ class Namespace:
 
 class Node(Namespace):
     agent = None
+    as_whom = ()  # setpriv and what it is to do
 
     def start(self, *flags):
         self.sysctl("net.ipv4.ip_forward", 1)
         self.sysctl("net.ipv6.conf.all.forwarding", 1)
         log = open(self.stage.dir / f"{self.name}.log", "ab")
-        self.agent = self.popen(f"{BIN}/fairlead-agent", f"--kubeconfig={self.stage.kubeconfig}", f"--node-name={self.name}", "--healthz-bind-address=0.0.0.0:10256",
+        self.agent = self.popen(*self.as_whom, f"{BIN}/fairlead-agent", f"--kubeconfig={self.stage.kubeconfig}", f"--node-name={self.name}", "--healthz-bind-address=0.0.0.0:10256",
                                 "--metrics-bind-address=127.0.0.1:10249", "--address-pool-namespace=fairlead-system", "--cluster-cidr=10.244.0.0/16", *flags, stderr=log)
         return self
 
@@ -186,6 +187,7 @@ class Stage:
         run("ip", "link", "set", "br0", "up")
         run("ip", "addr", "add", f"{HUB4}/24", "dev", "br0")
         make_certs(self.dir)
+        self.prepare()
         (self.dir / "server.ext").write_text(f"subjectAltName=IP:127.0.0.1,IP:{HUB4}\nextendedKeyUsage=serverAuth\n")
         run("openssl", "x509", "-req", "-in", self.dir / "server.csr", "-CA", self.dir / "ca.crt", "-CAkey", self.dir / "ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", self.dir / "server.ext", "-out", self.dir / "server.crt")
@@ -194,8 +196,7 @@ class Stage:
         self.cluster.define()
         self.kubeconfig = self.dir / "kubeconfig-of-nodes"
         self.kubeconfig.write_text(self.cluster.kubeconfig().read_text().replace("https://127.0.0.1", f"https://{HUB4}"))
-        self.cluster.pool("lan", "192.0.2.200-192.0.2.230", "2001:db8:1::200-2001:db8:1::2ff")
-        self.cluster.advertise()
+        self.define_pools()
         self.control = Control(self.cluster, "control")
         self.client = Client(self, "client", 100)
         self.nodes = {f"n{i}": Node(self, f"n{i}", 10 + i) for i in range(1, nodes + 1)}
@@ -205,8 +206,22 @@ class Stage:
             self.cluster.put_object("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": n.name, "labels": {"kubernetes.io/hostname": n.name}}})
             r = self.cluster.patch(f"/api/v1/nodes/{n.name}/status", {"status": {"addresses": [{"type": "InternalIP", "address": n.v4}]}})
             assert r.status == 200, r.body
-            n.start()
-        wait_until("each agent has heard of the others", lambda: all(n.metric("fairlead_agent_l2_peers_alive") == nodes - 1 for n in self.nodes.values()), 30)
+            self.start_node(n)
+        self.wait_for_agents()
+
+    def prepare(self):
+        """Before the API server starts."""
+
+    def define_pools(self):
+        self.cluster.pool("lan", "192.0.2.200-192.0.2.230", "2001:db8:1::200-2001:db8:1::2ff")
+        self.cluster.advertise()
+
+    def start_node(self, node):
+        node.start()
+
+    def wait_for_agents(self):
+        others = len(self.nodes) - 1
+        wait_until("each agent has heard of the others", lambda: all(n.metric("fairlead_agent_l2_peers_alive") == others for n in self.nodes.values()), 30)
 
     def close(self):
         for n in self.everybody:

@@ -86,9 +86,9 @@ def test_whose_class_and_status_are_another_ones(cluster, control):
 
 
 def test_the_definitions_take_and_refuse(cluster):
-    def send(kind, plural, spec):
-        return cluster.post(f"/apis/metallb.io/v1beta1/namespaces/fairlead-system/{plural}?fieldValidation=Strict&dryRun=All",
-                            {"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": {"name": "x"}, "spec": spec}).status
+    def send(kind, plural, spec, version="v1beta1"):
+        return cluster.post(f"/apis/metallb.io/{version}/namespaces/fairlead-system/{plural}?fieldValidation=Strict&dryRun=All",
+                            {"apiVersion": f"metallb.io/{version}", "kind": kind, "metadata": {"name": "x"}, "spec": spec}).status
     selector = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "In", "values": ["d"]}]}
     assert send("IPAddressPool", "ipaddresspools", {"addresses": ["10.0.0.0/24"], "autoAssign": False, "avoidBuggyIPs": True, "serviceAllocation": {
         "priority": 5, "namespaces": ["a"], "namespaceSelectors": [selector], "serviceSelectors": [selector]}}) == 201
@@ -98,5 +98,17 @@ def test_the_definitions_take_and_refuse(cluster):
         "ipAddressPools": ["a"], "ipAddressPoolSelectors": [selector], "nodeSelectors": [selector], "interfaces": ["eth0"], "serviceSelectors": [selector],
         "preferredNodeSelectors": [{"weight": 10, "preference": selector}]}) == 201
     assert send("L2Advertisement", "l2advertisements", {"nodeSelectors": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]}) == 422
+    peer = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    assert send("BGPPeer", "bgppeers", {**peer, "dynamicASN": "external", "localASN": 1, "holdTime": "9s", "keepaliveTime": "3s", "connectTime": "5s", "sourceAddress": "a", "routerID": "b",
+                                        "nodeSelectors": [selector], "password": "x", "passwordSecret": {"name": "a", "namespace": "b"}, "bfdProfile": "f", "enableGracefulRestart": True,
+                                        "ebgpMultiHop": True, "vrf": "red", "interface": "eth0", "disableMP": True, "dualStackAddressFamily": True, "peerPort": 16384}, "v1beta2") == 201
+    for wrong in ({"peerASN": 1}, {**peer, "myASN": 4294967296}, {**peer, "peerPort": 16385}, {**peer, "dynamicASN": "both"}, {**peer, "port": 179}):
+        assert send("BGPPeer", "bgppeers", wrong, "v1beta2") in (400, 422), wrong
+    assert send("BGPAdvertisement", "bgpadvertisements", {"aggregationLength": 24, "aggregationLengthV6": 64, "localPref": 4294967295, "communities": ["1:2"], "peers": ["a"], "ipAddressPools": ["a"],
+                                                          "ipAddressPoolSelectors": [selector], "nodeSelectors": [selector], "serviceSelectors": [selector]}) == 201
+    assert send("BGPAdvertisement", "bgpadvertisements", {"aggregationLength": 0}) == 422 and send("BGPAdvertisement", "bgpadvertisements", {"localPref": -1}) == 422
+    assert send("Community", "communities", {"communities": [{"name": "a", "value": "1:2"}]}) == 201
+    assert send("BFDProfile", "bfdprofiles", {"receiveInterval": 10, "transmitInterval": 60000, "detectMultiplier": 255, "echoInterval": 50, "echoMode": True, "passiveMode": True, "minimumTtl": 254}) == 201
+    assert send("BFDProfile", "bfdprofiles", {"receiveInterval": 9}) == 422 and send("BFDProfile", "bfdprofiles", {"minimumTtl": 255}) == 422
     r = cluster.post(POOLS + "?dryRun=All", {"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "x"}, "spec": {"addresses": ["10.0.0.0/24"]}})
     assert r.json["spec"] == {"addresses": ["10.0.0.0/24"], "autoAssign": True, "avoidBuggyIPs": False}
