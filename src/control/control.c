@@ -842,6 +842,7 @@ void control_free(struct control *c)
     for (size_t at = 0; map_next(&c->bad_certificates, &at, &key, NULL);)
         forget_bad_certificate(c, key);
     map_done(&c->bad_certificates);
+    named_objects_free(c->named);
     free(c);
 }
 
