@@ -40,6 +40,10 @@ struct cli_session {
     const char *kubeconfig;
     const char *context;
     const char *namespace_; /* -n, or the context's once opened */
+    /* How the control plane is asked: cli/view_token.h. */
+    const char *viewer;
+    char *view_field, *view_problem;
+    uint64_t view_until_ms;
 };
 /* The three flags; two more entries must follow in the caller's table. */
 #define CLI_SESSION_ARGS(s)                                                                        \
@@ -61,6 +65,9 @@ struct cli_answer {
 int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
                 const char *content_type, struct str body, struct cli_answer *ret,
                 struct err *reterr) NODISCARD;
+/* The same, of a page of the control plane: with the session's token for it, if there is one. */
+int cli_request_view(struct cli_session *s, const char *target, struct cli_answer *ret,
+                     struct err *reterr) NODISCARD;
 /* Prints the Status of a failed answer ("Error from server (NotFound): …") and returns the exit
  * code. */
 int cli_server_error(const struct cli_answer *a);

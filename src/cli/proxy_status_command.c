@@ -6,6 +6,7 @@
 #include "cli/cli_output.h"
 #include "cli/proxy_config.h"
 #include "cli/proxy_source.h"
+#include "cli/view_token.h"
 
 struct status_args {
     struct cli_session session;
@@ -237,6 +238,7 @@ int cli_proxy_status(int argc, char **argv)
          "where the control plane's pods are (default fairlead-system)", 0, 0, false},
         {"output", 'o', ARG_STRING, &a.output, "FORMAT", "table, json or yaml (default table)", 0,
          0, false},
+        VIEW_ARGS(&a.session),
         CLI_SESSION_ARGS(&a.session),
         {.name = NULL},
     };

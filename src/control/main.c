@@ -177,7 +177,7 @@ static int start(struct settings *s, const struct kube_config *config,
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
-              : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds,
+              : debug_server_new(p->client, &debug_ip, debug_port, p->control, p->xds,
                                  p->certificates, &p->debug, reterr);
     if (r < 0)
         return r;

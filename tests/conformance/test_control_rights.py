@@ -91,7 +91,7 @@ class Place:
         args = [a for a in deployed["spec"]["template"]["spec"]["containers"][0]["args"] if "bind-address" not in a]
         self.start("control", "fairlead-control", *args, "--kubeconfig", self.kubeconfig("control", self.token("fairlead-control")),
                    f"--leader-namespace={SYSTEM}", f"--xds-bind-address=127.0.0.1:{self.plain}", f"--secure-xds-bind-address=127.0.0.1:{self.xds}",
-                   f"--debug-bind-address=127.0.0.1:{self.debug}", f"--injection-bind-address=0.0.0.0:{self.injection}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
+                   f"--debug-bind-address=0.0.0.0:{self.debug}", f"--injection-bind-address=0.0.0.0:{self.injection}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
         wait_until("control is ready", lambda: self.get(self.debug, "/ready") == (200, "ok\n"), 30)
 
     def start_gateway(self):
@@ -120,11 +120,11 @@ class Place:
         self.start("sidecar", "fairlead-proxy", "-c", self.dir / "sidecar.yaml", "--xds-token-file", self.dir / "sidecar-token",
                    f"--service-node=sidecar~10.0.0.1~{name}.{ns}~{ns}.svc.cluster.local", f"--service-cluster=web.{ns}")
 
-    def get(self, port, path, host=None):
+    def get(self, port, path, host=None, at="127.0.0.1", **headers):
         """(status, text), None: nobody answers."""
-        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        conn = http.client.HTTPConnection(at, port, timeout=5)
         try:
-            conn.request("GET", path, headers={"Host": host} if host else {})
+            conn.request("GET", path, headers={**headers, **({"Host": host} if host else {})})
             r = conn.getresponse()
             return r.status, r.read().decode()
         except OSError:
@@ -176,8 +176,9 @@ def place(tmp_path_factory):
 def given():
     """(namespace, group, resource, verb, name) of its roles; None: any."""
     rights = set()
+    bound = {(o["roleRef"]["kind"], o["roleRef"]["name"]) for o in OBJECTS if o["kind"].endswith("RoleBinding") and any(s["name"] == "fairlead-control" for s in o["subjects"])}
     for o in OBJECTS:
-        if o["kind"] in ("ClusterRole", "Role"):
+        if o["kind"] in ("ClusterRole", "Role") and (o["kind"], o["metadata"]["name"]) in bound:
             where = SYSTEM if o["kind"] == "Role" else None
             for rule in o["rules"]:
                 rights |= {(where, g, r, v, n) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"] for n in rule.get("resourceNames", [None])}
@@ -244,6 +245,20 @@ def test_a_pod_gets_its_proxy(place):
     assert refused.status == 400 and "denied the request: metadata.annotations[sidecar.istio.io/interceptionMode]" in refused.json["message"]
     for ns in ("shop", "every"):
         wait_until("its namespace is told whom to trust", lambda ns=ns: place.server.get(f"/api/v1/namespaces/{ns}/configmaps/fairlead-ca-root-cert").status == 200, 20)
+
+
+def test_who_may_look_is_the_servers_to_say(place):
+    """By the roles of deploy/ingress, of a token for that alone, of an account that a real server has made it for."""
+    where = run("hostname", "-I").split()[0]
+
+    def ask(page, token):
+        return place.get(place.debug, page, at=where, Authorization=f"Bearer {token}")
+    viewer = place.token("fairlead-viewer", audiences=["fairlead-view"])
+    assert [ask(page, viewer)[0] for page in ("/debug/edges", "/debug/traces", "/debug/syncz")] == [200, 200, 200]
+    assert ask("/debug/syncz", place.token("fairlead-viewer"))[0] == 401, "a token for the API server is no viewer's"
+    status, text = ask("/debug/edges?namespace=shop", place.token("fairlead-gateway", audiences=["fairlead-view"]))
+    assert status == 403 and "may not get traffic.view.fairlead.dev in namespace shop" in json.loads(text)["message"]
+    assert place.get(place.debug, "/debug/edges", at=where)[0] == 401
 
 
 def told(place, name):
