@@ -46,6 +46,13 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
                                 const struct xds_caller *caller, void **ret_part, void *user,
                                 struct err *reterr);
 void control_on_end(void *part, void *user);
+/* Of streams over TLS: the private keys of Secrets go to accounts that may list Secrets of their
+ * namespace (control/secret_rights.h), and only of that one; what an Ingress names goes to gateways
+ * as it is. */
+void control_on_account(const char *account, bool begins, void *user);
+enum xds_may control_may_have(const char *account, struct str secret, void *user);
+/* It has been refused keys. */
+bool control_keys_refused(const struct control *c, const char *account);
 /* Which pod a sidecar is that says it is node_id, and what that is a part of: "NAMESPACE/NAME", a
  * name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known yet. */
 int control_find_sidecar(struct control *c, const char *account, const char *node_id,

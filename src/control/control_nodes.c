@@ -151,6 +151,42 @@ struct xds_set *control_on_node(const Envoy__Config__Core__V3__Node *node,
     return is_grpc(node) ? proxyless_set(c->proxyless) : gateway_set(c->gateway, peer);
 }
 
+void control_on_account(const char *account, bool begins, void *user)
+{
+    struct control *c = user;
+    if (begins)
+        secret_rights_use(c->rights, account);
+    else
+        secret_rights_end_use(c->rights, account);
+}
+
+/* Names are as translate_secret_name() and its like make them. */
+enum xds_may control_may_have(const char *account, struct str secret, void *user)
+{
+    static const struct str kubernetes = STR("kubernetes://");
+    struct control *c = user;
+    struct str rest, name, own = callers_account(account, &name), ns = own;
+    if (str_ends(secret, STR("/trusted"))) /* who is trusted is no secret */
+        return XDS_MAY;
+    if (str_starts(secret, kubernetes)) {
+        struct str key = str_sub(secret, kubernetes.n, secret.n);
+        /* Its own owner has named it, for gateways: in its Ingress, or in an annotation of it. */
+        if (map_find(&c->ingress_secrets, key) || str_ends(key, STR("/shown")))
+            return XDS_MAY;
+        ns = str_cut(key, '/', &rest);
+    } else if (is_gateway(c, account)) {
+        if (str_is(secret, GATEWAY_DEFAULT_SECRET)) /* made by us, of nobody */
+            return XDS_MAY;
+        ns = str_from(c->options->root_namespace); /* where credentials of their rules are */
+    }
+    return str_eq(ns, own) ? secret_rights_may(c->rights, account) : XDS_MAY_NOT;
+}
+
+bool control_keys_refused(const struct control *c, const char *account)
+{
+    return secret_rights_refused(c->rights, account);
+}
+
 void control_on_end(void *part, void *user)
 {
     struct control *c = user;

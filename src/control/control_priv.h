@@ -13,6 +13,7 @@
 #include "control/network_watch.h"
 #include "control/pod_watch.h"
 #include "control/proxyless.h"
+#include "control/secret_rights.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/route_hosts.h"
@@ -52,6 +53,8 @@ struct control {
     struct ingress_config *config;
     control_observer *observer;
     void *observer_user;
+    struct secret_rights *rights;
+    struct map ingress_secrets;  /* namespace/name of certificates that Ingresses name -> how often */
     struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */
     bool streams_changed, telemetry_changed;

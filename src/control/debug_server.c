@@ -168,11 +168,16 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
 }
 
 /* Of one stream: what it was sent last, and whether it has taken it. */
+struct stream_list {
+    const struct control *control;
+    json_t *list;
+};
+
 static void add_stream(const struct xds_client_node *node, const struct xds_stream *stream,
                        void *user)
 {
-    json_t *list = user,
-           *one = json_pack("{s:o,s:o*,s:o*}", "proxy", json_text(str_from(node->id)), "cluster",
+    const struct stream_list *to = user;
+    json_t *one = json_pack("{s:o,s:o*,s:o*}", "proxy", json_text(str_from(node->id)), "cluster",
                             node->cluster ? json_text(str_from(node->cluster)) : NULL, "version",
                             node->version ? json_text(str_from(node->version)) : NULL);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
@@ -180,25 +185,32 @@ static void add_stream(const struct xds_client_node *node, const struct xds_stre
         xds_stream_get_state(stream, type, &st);
         if (!st.asked)
             continue;
-        const char *state = st.outstanding ? "STALE"
+        const char *state = st.withheld      ? "WITHHELD"
+                            : st.outstanding ? "STALE"
                             : st.refused && st.refused + st.acked >= st.sent && !st.acked
                                 ? "REJECTED"
                             : !st.sent ? "NOT SENT"
                                        : "SYNCED";
         json_object_set_new(one, xds_resource_type(type)->word,
-                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held",
+                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "state", state, "withheld",
+                                      (json_int_t)st.withheld, "held",
                                       (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",
                                       (json_int_t)st.acked, "refused", (json_int_t)st.refused,
                                       "waiting", (json_int_t)st.waiting));
     }
-    json_array_append_new(list, one);
+    if (node->account && control_keys_refused(to->control, node->account)) {
+        AUTO_CHARS char *why = xasprintf(
+            "%s may not list Secrets of its namespace: it is given no private keys", node->account);
+        json_object_set_new(one, "problem", json_text(str_from(why)));
+    }
+    json_array_append_new(to->list, one);
 }
 
 static void syncz(const struct debug_server *s, struct http_exchange *x)
 {
-    json_t *list = json_array();
-    xds_service_visit(s->xds, add_stream, list);
-    reply_json(x, list);
+    struct stream_list to = {s->control, json_array()};
+    xds_service_visit(s->xds, add_stream, &to);
+    reply_json(x, to.list);
 }
 
 static void snapshot(const struct debug_server *s, struct http_exchange *x)

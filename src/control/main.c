@@ -152,7 +152,9 @@ static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node,
-                                               .on_end = control_on_end};
+                                               .on_end = control_on_end,
+                                               .on_account = control_on_account,
+                                               .may_have = control_may_have};
     struct xds_service_options xo;
     struct ip xds_ip, debug_ip, injection_ip;
     uint16_t xds_port, debug_port, injection_port;
@@ -384,7 +386,7 @@ static struct arg flags[] = {
     {"revision", 0, ARG_STRING, &given.inject.revision, "NAME",
      "ours, as istio.io/rev says it (default fairlead)", 0, 0, false},
     {"plain-secrets", 0, ARG_BOOL, &given.plain_secrets, NULL,
-     "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
+     "send private keys to plain streams, too, whoever asks: for tries on one machine", 0, 0, false},
     {"debug-bind-address", 0, ARG_STRING, &given.debug, "IP:PORT",
      "/ready, /metrics, /debug (default 127.0.0.1:15014)", 0, 0, false},
     {"ingress-controllers", 0, ARG_STRING, &given.controllers_text, "NAME,…",

@@ -37,6 +37,8 @@ struct xds_stream {
     struct xds_watch watch;
     bool delta;
     bool hides_secrets;
+    xds_may_fn *may; /* NULL: each */
+    void *may_user;
     bool foreign;        /* none of ours */
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
@@ -57,12 +59,26 @@ static struct xds_entry *find_table(struct xds_stream *s, struct str name)
     return e;
 }
 
+static enum xds_may may_have(const struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    if (type != XDS_SECRET)
+        return XDS_MAY;
+    return s->hides_secrets ? XDS_MAY_NOT : s->may ? s->may(name, s->may_user) : XDS_MAY;
+}
+
 /* What this client may see. */
 static struct xds_entry *find(struct xds_stream *s, enum xds_resource type, struct str name)
 {
     if (s->foreign && type == XDS_ROUTE)
         return find_table(s, name);
-    return s->hides_secrets && type == XDS_SECRET ? NULL : xds_set_find(s->set, type, name);
+    struct xds_entry *e = xds_set_find(s->set, type, name);
+    return e && may_have(s, type, name) == XDS_MAY ? e : NULL;
+}
+
+static bool is_undecided(const struct xds_stream *s, enum xds_resource type, struct str name)
+{
+    return type == XDS_SECRET && xds_set_find(s->set, type, name) &&
+           may_have(s, type, name) == XDS_MAY_LATER;
 }
 
 static bool is_wanted(const struct xds_stream *s, enum xds_resource type, struct str name)
@@ -104,6 +120,22 @@ struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, 
 void xds_stream_hide_secrets(struct xds_stream *s)
 {
     s->hides_secrets = true;
+}
+
+void xds_stream_guard_secrets(struct xds_stream *s, xds_may_fn *fn, void *user)
+{
+    s->may = fn;
+    s->may_user = user;
+}
+
+void xds_stream_secrets_changed(struct xds_stream *s)
+{
+    struct subscription *u = &s->types[XDS_SECRET];
+    struct str name;
+    for (size_t at = 0; map_next(&u->names, &at, &name, NULL);)
+        note_changed(s, XDS_SECRET, name);
+    for (size_t at = 0; u->all && map_next(&u->held, &at, &name, NULL);)
+        note_changed(s, XDS_SECRET, name);
 }
 
 void xds_stream_free(struct xds_stream *s)
@@ -211,6 +243,8 @@ static bool add_delta(struct xds_stream *s, enum xds_resource type, struct str n
     struct xds_entry *e = find(s, type, name);
     if (!is_wanted(s, type, name))
         return true;
+    if (is_undecided(s, type, name))
+        return false;
     if (e) {
         if (why == &asked_for || !has_version(u, e)) {
             pb_add_bytes(message, RESOURCES, e->resource);
@@ -291,6 +325,8 @@ static bool look_at(struct xds_stream *s, enum xds_resource type, struct str nam
 {
     struct subscription *u = &s->types[type];
     struct xds_entry *e = find(s, type, name);
+    if (is_undecided(s, type, name))
+        return false;
     bool say = is_wanted(s, type, name) &&
                (e ? why == &asked_for || !has_version(u, e)
                   : map_find(&u->held, name) || (why == &asked_for && is_whole_state(type)));
@@ -598,6 +634,16 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
     return r;
 }
 
+static size_t count_withheld(const struct xds_stream *s, const struct subscription *u)
+{
+    struct str name;
+    size_t n = 0;
+    for (size_t at = 0; s->set && map_next(&u->names, &at, &name, NULL);)
+        n += xds_set_find(s->set, XDS_SECRET, name) &&
+             may_have(s, XDS_SECRET, name) == XDS_MAY_NOT;
+    return n;
+}
+
 void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
                           struct xds_stream_state *ret)
 {
@@ -610,5 +656,7 @@ void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
                                      .acked = u->acked,
                                      .refused = u->refused,
                                      .outstanding = u->outstanding,
-                                     .waiting = u->dirty.used};
+                                     .waiting = u->dirty.used,
+                                     .withheld =
+                                         type == XDS_SECRET ? count_withheld(s, u) : 0};
 }
