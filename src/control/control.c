@@ -714,6 +714,7 @@ void control_set_leads(struct control *c, bool leads)
         (void)istio_watch_want(c->istio); /* sidecars may be with others */
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
     object_status_set_leads(c->status, leads && c->options->allocates);
+    auto_registration_set_leads(c->registration, leads);
 }
 
 static void on_telemetry(void *user)
@@ -797,6 +798,10 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
+    c->registration = auto_registration_new(
+        client, &(struct auto_registration_options){.controller = o->host ?: "fairlead-control",
+                                                    .namespace_ = o->root_namespace,
+                                                    .pods = pod_watch_table(c->pods)});
     const struct istio_tables tables = {.rules = mesh_get_rules(c->mesh),
                                         .gateways = c->gateways,
                                         .authorizations = c->authorizations,
@@ -807,7 +812,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                         .telemetries = c->telemetries,
                                         .config = mesh_config_watch_get(c->mesh_config),
                                         .settings = c->settings,
-                                        .status = c->status};
+                                        .status = c->status,
+                                        .registration = c->registration};
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -838,6 +844,7 @@ void control_free(struct control *c)
     proxyless_free(c->proxyless);
     secret_rights_free(c->rights);
     istio_watch_free(c->istio);
+    auto_registration_free(c->registration);
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
     credential_watch_free(c->credentials);

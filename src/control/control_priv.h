@@ -2,6 +2,7 @@
 /* The control plane from within: control.c, and control_nodes.c, which tells proxies apart. */
 
 #include "control/authentication_watch.h"
+#include "control/auto_registration.h"
 #include "control/cluster_watch.h"
 #include "control/control.h"
 #include "control/credential_watch.h"
@@ -54,6 +55,7 @@ struct control {
     control_observer *observer;
     void *observer_user;
     struct secret_rights *rights;
+    struct auto_registration *registration;
     struct map ingress_secrets;  /* namespace/name of certificates that Ingresses name -> how often */
     struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */

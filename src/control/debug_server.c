@@ -132,6 +132,25 @@ static void add_viewers(const struct debug_server *s, struct buf *b)
                  (unsigned long long)rows[i].n);
 }
 
+static void add_registration(const struct debug_server *s, struct buf *b)
+{
+    struct auto_registration_stats r =
+        auto_registration_get_stats(control_registration(s->control));
+    const struct metric_row rows[] = {
+        {"fairlead_control_registered_workloads", "gauge", "WorkloadEntries that proxies have made",
+         r.entries},
+        {"fairlead_control_registered_workloads_connected", "gauge", "those whose proxies are here",
+         r.connected},
+        {"fairlead_control_registrations_total", "counter", "WorkloadEntries made", r.created},
+        {"fairlead_control_registrations_ended_total", "counter", "those taken away", r.deleted},
+        {"fairlead_control_registrations_refused_total", "counter", "proxies turned away",
+         r.refused},
+        {"fairlead_control_registrations_failed_total", "counter", "writes that failed, each try",
+         r.failed},
+    };
+    add_rows(b, rows, ARRAY_LEN(rows));
+}
+
 static void metrics(const struct debug_server *s, struct http_exchange *x)
 {
     struct control_stats c;
@@ -160,6 +179,7 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
     add_rows(&b, rows, ARRAY_LEN(rows));
     add_certificates(s, &b);
     add_viewers(s, &b);
+    add_registration(s, &b);
     if (s->telemetry)
         add_telemetry(s->telemetry, &b);
     if (s->balancer)

@@ -153,6 +153,7 @@ static int start(struct settings *s, const struct kube_config *config,
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node,
                                                .on_end = control_on_end,
+                                               .on_health = control_on_health,
                                                .on_account = control_on_account,
                                                .may_have = control_may_have};
     struct xds_service_options xo;

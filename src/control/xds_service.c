@@ -117,8 +117,15 @@ static enum xds_may may_have(struct str secret, void *user)
     return s->service->ops->may_have(s->who.account, secret, s->service->user);
 }
 
+static void on_health(bool healthy, const char *message, void *user)
+{
+    struct stream *s = user;
+    if (s->part && s->service->ops->on_health)
+        s->service->ops->on_health(s->part, healthy, message, s->service->user);
+}
+
 static const struct xds_stream_ops xds_ops = {
-    .send = on_send, .on_node = on_node, .on_answer = on_answer};
+    .send = on_send, .on_node = on_node, .on_answer = on_answer, .on_health = on_health};
 
 static void push(struct stream *s)
 {

@@ -22,6 +22,8 @@ struct xds_service_ops {
                                const struct xds_caller *caller, void **ret_part, void *user,
                                struct err *reterr);
     void (*on_end)(void *part, void *user); /* nobody looks at its set any more */
+    /* Istio's agents tell whether the workload is well. */
+    void (*on_health)(void *part, bool healthy, const char *message, void *user);
     /* Over TLS: a stream of that account begins, or ends. May it have that secret? NULL: each. */
     void (*on_account)(const char *account, bool begins, void *user);
     enum xds_may (*may_have)(const char *account, struct str secret, void *user);

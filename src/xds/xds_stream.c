@@ -33,6 +33,8 @@ struct subscription {
     uint64_t sent, acked, refused;
 };
 
+#define HEALTH_TYPE "type.googleapis.com/istio.v1.HealthInformation" /* as its agents say it */
+
 struct xds_stream {
     struct xds_watch watch;
     bool delta;
@@ -626,7 +628,13 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
     r = start(s, s->delta ? delta->node : sotw->node, reterr);
     if (r < 0)
         return r;
-    if (xds_resource_of(str_from(s->delta ? delta->type_url : sotw->type_url), &type) < 0)
+    const char *url = s->delta ? delta->type_url : sotw->type_url;
+    if (streq(url, HEALTH_TYPE) && s->ops->on_health) {
+        const Google__Rpc__Status *wrong = s->delta ? delta->error_detail : sotw->error_detail;
+        s->ops->on_health(!wrong, wrong ? wrong->message : "", s->user);
+        return 0;
+    }
+    if (xds_resource_of(str_from(url), &type) < 0)
         return 0; /* nothing of that type will ever come */
     r = s->delta ? receive_delta(s, delta, type, reterr) : receive_sotw(s, sotw, type, reterr);
     if (r == 0)

@@ -44,6 +44,9 @@ struct xds_stream_ops {
                                struct err *reterr);
     /* A response was taken, or refused. May be NULL. */
     void (*on_answer)(const struct xds_answer *a, void *user);
+    /* Istio's agents say with a request of a type of its own how the workload is; message: why it
+     * is not well. May be NULL. */
+    void (*on_health)(bool healthy, const char *message, void *user);
 };
 
 /* The set must outlive it. */
