@@ -133,9 +133,9 @@ static bool get_page(struct collection *c, const char *target, const char *path,
         bug_report_left_out(c->report, path, err_text(&err));
         return false;
     }
-    AUTO_CHARS char *why = ret->status == 200 ? NULL
-                                              : view_token_refusal(c->session, ret->status,
-                                                                   buf_str(&ret->body));
+    AUTO_CHARS char *why = ret->status == 200
+                               ? NULL
+                               : view_token_refusal(c->session, ret->status, buf_str(&ret->body));
     if (why)
         bug_report_left_out(c->report, path, why);
     return !why;

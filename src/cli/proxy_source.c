@@ -118,10 +118,10 @@ static bool ask_one(struct cli_session *s, const char *ns, const char *pod, cons
     struct err err = {0};
     view_token_want(s, ns);
     int r = cli_request_view(s, target, &a, &err);
-    bool ok = r == 0 && a.status == 200 &&
-              json_parse(buf_str(&a.body), 0, NULL, &object, NULL) == 0;
-    AUTO_CHARS char *why = ok                                ? NULL
-                           : r < 0                           ? xstrdup(err_text(&err))
+    bool ok =
+        r == 0 && a.status == 200 && json_parse(buf_str(&a.body), 0, NULL, &object, NULL) == 0;
+    AUTO_CHARS char *why = ok                ? NULL
+                           : r < 0           ? xstrdup(err_text(&err))
                            : a.status == 200 ? xstrdup("the answer is not JSON")
                                              : view_token_refusal(s, a.status, buf_str(&a.body));
     if (ok)

@@ -60,9 +60,8 @@ static void print_all(const json_t *list)
         cli_table_add(&t, json_key_str(one, "version"));
     }
     cli_table_print(&t, true);
-    json_array_foreach((json_t *)(uintptr_t)list, i, one) if (json_key_str(one, "problem"))
-        fprintf(stderr, "warning: %s: %s\n", json_key_str(one, "name"),
-                json_key_str(one, "problem"));
+    json_array_foreach((json_t *)(uintptr_t)list, i, one) if (json_key_str(one, "problem")) fprintf(
+        stderr, "warning: %s: %s\n", json_key_str(one, "name"), json_key_str(one, "problem"));
 }
 
 static int show_all(struct status_args *a)

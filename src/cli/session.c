@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "cli/view_token.h"
+#include "cli/cli.h"
 
 int cli_session_open(struct cli_session *s)
 {
@@ -22,9 +22,17 @@ int cli_session_open(struct cli_session *s)
     return -1;
 }
 
+void cli_session_forget_view(struct cli_session *s)
+{
+    if (s->view_field)
+        explicit_bzero(s->view_field, strlen(s->view_field));
+    free(TAKE(s->view_field));
+    free(TAKE(s->view_problem));
+}
+
 void cli_session_close(struct cli_session *s)
 {
-    view_token_done(s);
+    cli_session_forget_view(s);
     kube_client_free(s->client);
     kube_config_free(s->config);
     if (s->loop)
@@ -58,8 +66,8 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
     buf_add_str(&w->answer->body, http_call_body(call));
 }
 
-static int request(struct cli_session *s, const struct http_request *r, struct cli_answer *ret,
-                   struct err *reterr)
+int cli_request_whole(struct cli_session *s, const struct http_request *r, struct cli_answer *ret,
+                      struct err *reterr)
 {
     static const struct http_call_ops ops = {.on_done = on_done};
     struct waiter w = {.answer = ret, .err = reterr};
@@ -69,8 +77,6 @@ static int request(struct cli_session *s, const struct http_request *r, struct c
         loop_turn(s->loop, -1);
     return w.code;
 }
-
-enum { REQUEST_MS = 30000 };
 
 int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
                 const char *content_type, struct str body, struct cli_answer *ret,
@@ -84,18 +90,8 @@ int cli_request(struct cli_session *s, const char *method, const char *target, c
                              .headers = headers,
                              .n_headers = body.n ? 2 : 1,
                              .body = body,
-                             .timeout_ms = REQUEST_MS};
-    return request(s, &r, ret, reterr);
-}
-
-int cli_request_view(struct cli_session *s, const char *target, struct cli_answer *ret,
-                     struct err *reterr)
-{
-    struct http_header headers[2] = {{STR("Accept"), STR("*/*")}};
-    struct http_request r = {
-        .method = "GET", .target = target, .headers = headers, .timeout_ms = REQUEST_MS};
-    r.n_headers = view_token_header(s, &headers[1]) ? 2 : 1;
-    return request(s, &r, ret, reterr);
+                             .timeout_ms = CLI_REQUEST_MS};
+    return cli_request_whole(s, &r, ret, reterr);
 }
 
 int cli_server_error(const struct cli_answer *a)

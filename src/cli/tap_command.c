@@ -138,8 +138,7 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
         loop_timer_start(s->again, AGAIN_MS); /* it has ended by itself */
         return;
     }
-    AUTO_CHARS char *why =
-        view_token_refusal(&s->tap->args->session, s->status, buf_str(&s->part));
+    AUTO_CHARS char *why = view_token_refusal(&s->tap->args->session, s->status, buf_str(&s->part));
     s->tap->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "tap: %s", text)
                             : program_fail(EXIT_FAILED, NULL, "tap: %s", why);
     s->tap->over = true;

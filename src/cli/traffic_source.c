@@ -132,8 +132,9 @@ int traffic_edges_get(struct cli_session *s, const struct traffic_choice *c,
         buf_addf(&path, "?namespace=");
         url_encode(str_from(s->namespace_), &path);
     }
-    int code = c->file ? read_file(c->file, ret)
-                       : control_ask_each(s, c->control_namespace, buf_cstr(&path), add_answer, ret);
+    int code = c->file
+                   ? read_file(c->file, ret)
+                   : control_ask_each(s, c->control_namespace, buf_cstr(&path), add_answer, ret);
     if (code >= 0)
         return code;
     choose(ret, c, s->namespace_);

@@ -26,18 +26,18 @@ void view_token_want(struct cli_session *s, const char *control_namespace)
     uint64_t now_ms = time_mono_ms();
     if (s->view_until_ms > now_ms)
         return;
-    view_token_done(s);
+    cli_session_forget_view(s);
     s->view_until_ms = now_ms + AGAIN_MS;
-    AUTO_CHARS char *account = s->viewer ? xstrdup(s->viewer)
-                                         : xasprintf("%s/" VIEW_ACCOUNT, control_namespace);
+    AUTO_CHARS char *account =
+        s->viewer ? xstrdup(s->viewer) : xasprintf("%s/" VIEW_ACCOUNT, control_namespace);
     struct str name, ns = str_cut(str_from(account), '/', &name);
     if (!str_is_dns1123_subdomain(ns) || !name.p || !str_is_dns1123_subdomain(name)) {
         s->view_problem = xasprintf("--viewer: \"%s\" is not NAMESPACE/NAME", account);
         return;
     }
-    AUTO_CHARS char *path = xasprintf(
-        "/api/v1/namespaces/" STR_FMT "/serviceaccounts/" STR_FMT "/token", STR_ARG(ns),
-        STR_ARG(name));
+    AUTO_CHARS char *path =
+        xasprintf("/api/v1/namespaces/" STR_FMT "/serviceaccounts/" STR_FMT "/token", STR_ARG(ns),
+                  STR_ARG(name));
     AUTO_CHARS char *body = xasprintf(
         "{\"apiVersion\":\"authentication.k8s.io/v1\",\"kind\":\"TokenRequest\",\"spec\":{"
         "\"audiences\":[\"fairlead-view\"],\"expirationSeconds\":%d}}",
@@ -73,10 +73,12 @@ char *view_token_refusal(const struct cli_session *s, int status, struct str bod
     return about_token ? xasprintf("%s; %s", s->view_problem, message) : xstrdup(message);
 }
 
-void view_token_done(struct cli_session *s)
+int cli_request_view(struct cli_session *s, const char *target, struct cli_answer *ret,
+                     struct err *reterr)
 {
-    if (s->view_field)
-        explicit_bzero(s->view_field, strlen(s->view_field));
-    free(TAKE(s->view_field));
-    free(TAKE(s->view_problem));
+    struct http_header headers[2] = {{STR("Accept"), STR("*/*")}};
+    struct http_request r = {
+        .method = "GET", .target = target, .headers = headers, .timeout_ms = CLI_REQUEST_MS};
+    r.n_headers = view_token_header(s, &headers[1]) ? 2 : 1;
+    return cli_request_whole(s, &r, ret, reterr);
 }

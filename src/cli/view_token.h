@@ -6,7 +6,6 @@
  * `authorization`: the token goes in a field of its own. */
 
 #include "cli/cli.h"
-#include "net/http_client.h"
 
 #define VIEW_ACCOUNT      "fairlead-viewer" /* in the control plane's namespace */
 #define VIEW_TOKEN_HEADER "Fairlead-Authorization"
@@ -26,4 +25,6 @@ void view_token_want(struct cli_session *s, const char *control_namespace);
 bool view_token_header(const struct cli_session *s, struct http_header *ret);
 /* Of an answer (401, 403) of the control plane: its message, and why there was no token. Owned. */
 char *view_token_refusal(const struct cli_session *s, int status, struct str body);
-void view_token_done(struct cli_session *s);
+/* A page of the control plane, with the token if there is one. */
+int cli_request_view(struct cli_session *s, const char *target, struct cli_answer *ret,
+                     struct err *reterr) NODISCARD;

@@ -21,13 +21,13 @@ enum due { NOTHING, CONNECTED, DISCONNECTED, GONE };
 struct registered {
     char *key, *name, *ns;
     struct auto_registration *of;
-    json_t *object;   /* as the API server tells it; NULL: it has not */
-    json_t *wanted;   /* to be made; NULL: nobody has connected here */
-    char *account;    /* of who is connected here; NULL: nobody was */
+    json_t *object; /* as the API server tells it; NULL: it has not */
+    json_t *wanted; /* to be made; NULL: nobody has connected here */
+    char *account;  /* of who is connected here; NULL: nobody was */
     struct ip ip;
     unsigned streams;
     enum due due;
-    int64_t at_us;    /* when it connected, or left */
+    int64_t at_us; /* when it connected, or left */
     bool health_due, healthy;
     char *message;
     uint64_t again_ms; /* nothing is written before */
@@ -170,8 +170,8 @@ static void write_connected(struct registered *e)
     AUTO_JSON json_t *whole = json_deep_copy(e->wanted);
     json_t *annotations = json_at(whole, "metadata.annotations"), *value;
     const char *key;
-    json_object_foreach(json_at(patch, "metadata.annotations"), key, value) if (
-        !json_is_null(value)) json_object_set(annotations, key, value);
+    json_object_foreach(json_at(patch, "metadata.annotations"), key,
+                        value) if (!json_is_null(value)) json_object_set(annotations, key, value);
     call(e, "POST", false, "", whole);
 }
 

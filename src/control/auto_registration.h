@@ -37,8 +37,8 @@ void auto_registration_remove_entry(struct auto_registration *a, struct str key)
 /* A stream of it begins; account: "system:serviceaccount:NAMESPACE:NAME". -EACCES: it may not;
  * -ENOENT: there is no such group; -EUSERS: there are too many. */
 int auto_registration_connect(struct auto_registration *a, const struct registration *r,
-                              const char *account, struct registered **ret,
-                              struct err *reterr) NODISCARD;
+                              const char *account, struct registered **ret, struct err *reterr)
+    NODISCARD;
 /* The stream ends. */
 void auto_registration_leave(struct auto_registration *a, struct registered *e);
 /* Its agent tells whether it is well; message: why not. */

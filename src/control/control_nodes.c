@@ -158,7 +158,8 @@ static int register_machine(struct control *c, const Envoy__Config__Core__V3__No
                             struct registered **ret, struct err *reterr)
 {
     const Google__Protobuf__Struct *m = node->metadata;
-    const char *group = text_of(field(m, "AUTO_REGISTER_GROUP")), *ns = text_of(field(m, "NAMESPACE"));
+    const char *group = text_of(field(m, "AUTO_REGISTER_GROUP")),
+               *ns = text_of(field(m, "NAMESPACE"));
     if (!*group)
         return 0;
     if (!account)

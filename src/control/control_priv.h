@@ -56,8 +56,9 @@ struct control {
     void *observer_user;
     struct secret_rights *rights;
     struct auto_registration *registration;
-    struct map ingress_secrets;  /* namespace/name of certificates that Ingresses name -> how often */
-    struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
+    struct map
+        ingress_secrets; /* namespace/name of certificates that Ingresses name -> how often */
+    struct map hosts;    /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */
     bool streams_changed, telemetry_changed;
     uint64_t pending_since_us;

@@ -213,10 +213,9 @@ static void add_stream(const struct xds_client_node *node, const struct xds_stre
                                        : "SYNCED";
         json_object_set_new(one, xds_resource_type(type)->word,
                             json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "state", state, "withheld",
-                                      (json_int_t)st.withheld, "held",
-                                      (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",
-                                      (json_int_t)st.acked, "refused", (json_int_t)st.refused,
-                                      "waiting", (json_int_t)st.waiting));
+                                      (json_int_t)st.withheld, "held", (json_int_t)st.held, "sent",
+                                      (json_int_t)st.sent, "acked", (json_int_t)st.acked, "refused",
+                                      (json_int_t)st.refused, "waiting", (json_int_t)st.waiting));
     }
     if (node->account && control_keys_refused(to->control, node->account)) {
         AUTO_CHARS char *why = xasprintf(
@@ -405,8 +404,7 @@ static void on_request(struct http_exchange *x, void *user)
         answer(s, x);
         return;
     }
-    AUTO_CHARS char *ns =
-        tap || str_is(path, "/debug/edges") ? asked_namespace(x, tap) : NULL;
+    AUTO_CHARS char *ns = tap || str_is(path, "/debug/edges") ? asked_namespace(x, tap) : NULL;
     const struct view what = {needed->verb, needed->resource, str_from(ns ? ns : "")};
     struct question *q = NEW(struct question);
     q->server = s;

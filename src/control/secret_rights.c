@@ -90,11 +90,11 @@ static void ask(struct right *q)
     struct str name, ns = callers_account(q->account, &name);
     AUTO_CHARS char *ns_text = str_dup(ns);
     AUTO_CHARS char *group = xasprintf("system:serviceaccounts:%s", ns_text);
-    AUTO_JSON json_t *review =
-        json_pack("{s:s,s:s,s:{s:s,s:[s,s,s],s:{s:s,s:s,s:s}}}", "apiVersion",
-                  "authorization.k8s.io/v1", "kind", "SubjectAccessReview", "spec", "user",
-                  q->account, "groups", "system:serviceaccounts", group, "system:authenticated",
-                  "resourceAttributes", "namespace", ns_text, "verb", "list", "resource", "secrets");
+    AUTO_JSON json_t *review = json_pack(
+        "{s:s,s:s,s:{s:s,s:[s,s,s],s:{s:s,s:s,s:s}}}", "apiVersion", "authorization.k8s.io/v1",
+        "kind", "SubjectAccessReview", "spec", "user", q->account, "groups",
+        "system:serviceaccounts", group, "system:authenticated", "resourceAttributes", "namespace",
+        ns_text, "verb", "list", "resource", "secrets");
     q->of->asked++;
     q->call = kube_call(q->of->client, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
                         NULL, review, on_review, q);

@@ -2,7 +2,8 @@
 /* Which service accounts of proxies may have the private keys of Secrets of their namespace: those
  * that may list Secrets there, as the API server says (SubjectAccessReview), as with Istio. Asked
  * when the first key is to go, and again: after five minutes where it was yes, after one where it
- * was no. While the API server does not answer, what was so stays so, and who is not known has none.
+ * was no. While the API server does not answer, what was so stays so, and who is not known has
+ * none.
  *
  * Bounded by the streams there are: an account is forgotten with the last of them. 16 are asked at
  * a time. */

@@ -120,13 +120,11 @@ static void answer(struct viewers_check *k, int status, const char *text)
 
 static void refuse(struct viewers_check *k)
 {
-    AUTO_CHARS char *where =
-        *k->ns ? xasprintf("namespace %s", k->ns) : xstrdup("all namespaces");
+    AUTO_CHARS char *where = *k->ns ? xasprintf("namespace %s", k->ns) : xstrdup("all namespaces");
     AUTO_CHARS char *text = xasprintf(
         "%s may not %s %s." VIEWERS_GROUP
         " in %s: an administrator grants it by a %s to the ClusterRole %s (docs/mesh.md)",
-        k->name, k->verb, k->resource, where,
-        *k->ns ? "RoleBinding there" : "ClusterRoleBinding",
+        k->name, k->verb, k->resource, where, *k->ns ? "RoleBinding there" : "ClusterRoleBinding",
         *k->ns ? "fairlead-traffic-viewer" : "fairlead-viewer");
     answer(k, 403, text);
 }
@@ -159,9 +157,9 @@ static void ask_access(struct viewers_check *k, json_t *who)
     if (*k->ns)
         json_object_set_new(json_object_get(spec, "resourceAttributes"), "namespace",
                             json_string(k->ns));
-    k->call = kube_call(k->viewers->client, "POST",
-                        "/apis/authorization.k8s.io/v1/subjectaccessreviews", NULL, review,
-                        on_access, k);
+    k->call =
+        kube_call(k->viewers->client, "POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+                  NULL, review, on_access, k);
 }
 
 static void on_token(const struct kube_result *r, void *user)
@@ -211,8 +209,7 @@ struct viewers_check *viewers_ask(struct viewers *v, struct str authorization,
     AUTO_DONE(buf) struct buf key = {0};
     bool bearer = authorization.p && authorization.n > 7 && authorization.n < TOKEN_BYTES_MAX &&
                   str_eq_nocase(str_sub(authorization, 0, 7), STR("bearer "));
-    struct str token =
-        bearer ? str_trim(str_sub(authorization, 7, authorization.n)) : STR("");
+    struct str token = bearer ? str_trim(str_sub(authorization, 7, authorization.n)) : STR("");
     if (!token.n || what->ns.n > NAMESPACE_BYTES_MAX || !json_is_utf8(token) ||
         !json_is_utf8(what->ns)) {
         count(v, 401);

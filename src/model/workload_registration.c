@@ -26,8 +26,8 @@ static void merge(json_t *to, const json_t *more)
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)more, key, value) if (
-        json_is_string(value) && json_object_size(to) < LABELS_MAX)
+    json_object_foreach((json_t *)(uintptr_t)more, key,
+                        value) if (json_is_string(value) && json_object_size(to) < LABELS_MAX)
         json_object_set(to, key, value);
 }
 
@@ -92,8 +92,8 @@ static bool is_healthy(const json_t *object)
     const json_t *list = json_at(object, "status.conditions"), *one;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)list, i,
-                       one) if (streq(json_key_str(one, "type"), HEALTHY)) return streq(
-        json_key_str(one, "status"), "True");
+                       one) if (streq(json_key_str(one, "type"),
+                                      HEALTHY)) return streq(json_key_str(one, "status"), "True");
     return false;
 }
 
@@ -108,9 +108,9 @@ json_t *registration_health(const json_t *object, bool healthy, const char *mess
                        one) if (!streq(json_key_str(one, "type"), HEALTHY))
         json_array_append(all, (json_t *)(uintptr_t)one);
     time_format_rfc3339_micro(unix_us, at);
-    json_array_append_new(
-        all, json_pack("{s:s,s:s,s:s,s:s}", "type", HEALTHY, "status", healthy ? "True" : "False",
-                       "lastProbeTime", at, "lastTransitionTime", at));
+    json_array_append_new(all, json_pack("{s:s,s:s,s:s,s:s}", "type", HEALTHY, "status",
+                                         healthy ? "True" : "False", "lastProbeTime", at,
+                                         "lastTransitionTime", at));
     if (!healthy)
         json_object_set_new(json_array_get(all, json_array_size(all) - 1), "message",
                             json_text(str_of(message, strnlen(message, MESSAGE_MAX))));

@@ -647,8 +647,7 @@ static size_t count_withheld(const struct xds_stream *s, const struct subscripti
     struct str name;
     size_t n = 0;
     for (size_t at = 0; s->set && map_next(&u->names, &at, &name, NULL);)
-        n += xds_set_find(s->set, XDS_SECRET, name) &&
-             may_have(s, XDS_SECRET, name) == XDS_MAY_NOT;
+        n += xds_set_find(s->set, XDS_SECRET, name) && may_have(s, XDS_SECRET, name) == XDS_MAY_NOT;
     return n;
 }
 
@@ -665,6 +664,5 @@ void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
                                      .refused = u->refused,
                                      .outstanding = u->outstanding,
                                      .waiting = u->dirty.used,
-                                     .withheld =
-                                         type == XDS_SECRET ? count_withheld(s, u) : 0};
+                                     .withheld = type == XDS_SECRET ? count_withheld(s, u) : 0};
 }

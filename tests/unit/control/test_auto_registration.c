@@ -62,10 +62,10 @@ static void world_up(struct world *w)
     kc.port = http_server_port(w->server);
     assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
     w->pods = workloads_new(NULL, NULL);
-    w->a = auto_registration_new(w->client, &(struct auto_registration_options){
-                                                .controller = "control-1",
-                                                .namespace_ = "fairlead-system",
-                                                .pods = w->pods});
+    w->a = auto_registration_new(
+        w->client, &(struct auto_registration_options){.controller = "control-1",
+                                                       .namespace_ = "fairlead-system",
+                                                       .pods = w->pods});
     put_group(w, "vms", "vm");
 }
 
@@ -117,7 +117,7 @@ static void tell(struct world *w, const char *annotations)
     auto_registration_put_entry(w->a, entry);
 }
 
-#define HERE "'istio.io/workloadController':'control-1'"
+#define HERE  "'istio.io/workloadController':'control-1'"
 #define SINCE "'istio.io/connectedAt':'1970-01-01T00:16:40Z'"
 
 static void test_it_comes_and_goes(void **state)
@@ -211,8 +211,9 @@ static void test_what_others_leave_behind_goes_by_the_leader(void **state)
     struct world w;
     (void)state;
     world_up(&w);
-    AUTO_JSON json_t *pod = json_of("{'metadata':{'namespace':'fairlead-system','name':'control-2'},"
-                                    "'status':{'podIP':'10.0.0.1'}}");
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'namespace':'fairlead-system','name':'control-2'},"
+                "'status':{'podIP':'10.0.0.1'}}");
     tell(&w, "'istio.io/workloadController':'control-2'," SINCE);
     workloads_put(w.pods, pod);
     pass(&w, 300000);
@@ -252,8 +253,8 @@ static void test_who_may_not(void **state)
     struct registered *e;
     (void)state;
     world_up(&w);
-    AUTO_JSON json_t *pod = json_of(
-        "{'metadata':{'namespace':'bank','name':'db'},'status':{'podIP':'10.0.0.1'}}");
+    AUTO_JSON json_t *pod =
+        json_of("{'metadata':{'namespace':'bank','name':'db'},'status':{'podIP':'10.0.0.1'}}");
     workloads_put(w.pods, pod);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(come(&w, cases[i].ip, cases[i].account, &e), cases[i].code);
@@ -273,9 +274,9 @@ static void test_entries_of_others_are_theirs(void **state)
     struct registered *e;
     (void)state;
     world_up(&w);
-    AUTO_JSON json_t *other = json_of(
-        "{'metadata':{'namespace':'shop','name':'vms-10.0.0.7','annotations':{"
-        "'istio.io/autoRegistrationGroup':'other'}},'spec':{'serviceAccount':'vm'}}");
+    AUTO_JSON json_t *other =
+        json_of("{'metadata':{'namespace':'shop','name':'vms-10.0.0.7','annotations':{"
+                "'istio.io/autoRegistrationGroup':'other'}},'spec':{'serviceAccount':'vm'}}");
     auto_registration_put_entry(w.a, other);
     assert_int_equal(come(&w, "10.0.0.7", VM, &e), -EACCES);
     assert_non_null(strstr(w.err.msg, "is there, and not of that group"));

@@ -101,8 +101,8 @@ static int ask(struct world *w, const char *field, const char *verb, const char 
 {
     const struct view what = {verb, resource, str_from(ns)};
     unsigned before = w->answers;
-    struct viewers_check *k = viewers_ask(
-        w->viewers, field ? str_from(field) : (struct str){0}, &what, on_answer, w);
+    struct viewers_check *k =
+        viewers_ask(w->viewers, field ? str_from(field) : (struct str){0}, &what, on_answer, w);
     for (int i = 0; k && w->answers == before && i < TURNS; i++)
         loop_turn(w->loop, 100);
     assert_int_equal(w->answers, before + 1);
@@ -133,10 +133,9 @@ static void test_a_right_in_one_namespace_is_none_in_another(void **state)
     world_up(&w);
     assert_int_equal(ask(&w, "Bearer bob", "watch", "traffic", "shop"), 200);
     assert_int_equal(ask(&w, "Bearer bob", "watch", "traffic", "bank"), 403);
-    assert_string_equal(w.text,
-                        "bob may not watch traffic.view.fairlead.dev in namespace bank: an "
-                        "administrator grants it by a RoleBinding there to the ClusterRole "
-                        "fairlead-traffic-viewer (docs/mesh.md)");
+    assert_string_equal(w.text, "bob may not watch traffic.view.fairlead.dev in namespace bank: an "
+                                "administrator grants it by a RoleBinding there to the ClusterRole "
+                                "fairlead-traffic-viewer (docs/mesh.md)");
     assert_int_equal(ask(&w, "Bearer bob", "get", "configuration", ""), 403);
     assert_string_equal(w.text,
                         "bob may not get configuration.view.fairlead.dev in all namespaces: an "

@@ -10,7 +10,8 @@
 #define GROUP                                                                                      \
     "{'metadata':{'name':'vms','namespace':'shop','uid':'u-1'},'spec':{'metadata':{'labels':"      \
     "{'app':'group','b':'group'},'annotations':{'note':'x','istio.io/autoRegistrationGroup':"      \
-    "'other'}},'template':{'serviceAccount':'vm','ports':{'http':8080},'labels':{'app':'template'," \
+    "'other'}},'template':{'serviceAccount':'vm','ports':{'http':8080},'labels':{'app':'template'" \
+    ","                                                                                            \
     "'a':'template'},'network':'n0','address':'9.9.9.9','weight':3}}}"
 
 static struct registration machine(const char *ip)
@@ -118,7 +119,8 @@ static void test_when_it_is_over(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        AUTO_CHARS char *text = xasprintf("{'metadata':{'annotations':{%s}}}", cases[i].annotations);
+        AUTO_CHARS char *text =
+            xasprintf("{'metadata':{'annotations':{%s}}}", cases[i].annotations);
         AUTO_JSON json_t *entry = json_of(text);
         assert_int_equal(registration_is_over(entry, 1700000000000000), cases[i].over);
     }

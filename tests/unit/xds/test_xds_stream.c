@@ -515,7 +515,8 @@ static void test_secrets_that_one_may_have(void **state)
         put(&w, XDS_SECRET, "key", "private");
         put(&w, XDS_SECRET, "free", "1");
         assert_ok(ask(&w, "sds +key +free"));
-        expect(&w, "sds +free=1 #1\n"); /* nothing of what is not known yet, not even that it is not there */
+        expect(&w, "sds +free=1 #1\n"); /* nothing of what is not known yet, not even that it is not
+                                           there */
         assert_ok(ask(&w, delta ? "sds #1" : "sds #1 +key +free"));
         expect(&w, "");
         xds_stream_get_state(w.stream, XDS_SECRET, &st);
