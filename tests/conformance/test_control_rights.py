@@ -56,7 +56,8 @@ class Place:
     def up(self):
         (self.dir / "audit.yaml").write_text(POLICY)
         self.server.start(f"--audit-policy-file={self.dir}/audit.yaml", f"--audit-log-path={self.dir}/audit.log", "--enable-aggregator-routing=true", modes="RBAC")
-        run(FAIRLEAD, "apply", *(a for m in MANIFESTS for a in ("-f", m)), env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
+        crds = sorted((ROOT / "deploy/crds").glob("*.yaml"))
+        run(FAIRLEAD, "apply", *(a for m in [*crds, *MANIFESTS] for a in ("-f", m)), env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
         self.xds, self.plain, self.debug, self.http, self.https, self.backend, self.admin, self.injection = quiet_ports(8)
         self.start("echo", "fairlead-echo", "--http", self.backend)
         self.start_control()
@@ -108,6 +109,16 @@ class Place:
         (self.dir / "token").write_text(self.token("fairlead-gateway", audiences=["fairlead-control"]))
         self.start("gateway", "fairlead-proxy", "-c", self.dir / "bootstrap.yaml", "--xds-token-file", self.dir / "token", "--service-node=gateway",
                    "--service-cluster=gateway")
+
+    def start_machine(self):
+        """One that registers itself."""
+        bootstrap = yaml.safe_load((self.dir / "bootstrap.yaml").read_text())
+        del bootstrap["admin"]
+        bootstrap["node"] = {"id": "sidecar~10.9.9.9~vm.default~default.svc.cluster.local", "cluster": "vm", "metadata": {"AUTO_REGISTER_GROUP": "vms", "NAMESPACE": "default"}}
+        (self.dir / "machine.yaml").write_text(yaml.safe_dump(bootstrap))
+        r = self.server.post("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {"audiences": ["fairlead-control"]}})
+        (self.dir / "machine-token").write_text(r.json["status"]["token"])
+        self.start("machine", "fairlead-proxy", "-c", self.dir / "machine.yaml", "--xds-token-file", self.dir / "machine-token")
 
     def start_sidecar(self, pod):
         """One that says it is that pod: what it asks for is what counts."""
@@ -197,6 +208,23 @@ def ingress(name, annotations=None, port=80):
 
 
 INGRESSES = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+ISTIO = "/apis/networking.istio.io/v1"
+# Kinds of Istio's, and what is wrong or without effect in an object: its status says so.
+WRONG = {
+    "networking.istio.io/v1 VirtualService": {"hosts": ["nobody"], "http": [{"redirect": {}}]},
+    "networking.istio.io/v1 DestinationRule": {"host": "nobody", "trafficPolicy": {"tls": {"mode": "SIMPLE", "credentialName": "a", "caCertificates": "/x"}}},
+    "networking.istio.io/v1 Gateway": {"servers": [{"port": {"number": 80, "name": "p", "protocol": "MONGO"}, "hosts": ["*"]}]},
+    "networking.istio.io/v1 ServiceEntry": {"hosts": ["a.ns.svc.cluster.local"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}]},
+    "networking.istio.io/v1 WorkloadEntry": {"address": "vm.example"},
+    "networking.istio.io/v1 WorkloadGroup": {"template": {}, "probe": {}},
+    "networking.istio.io/v1 Sidecar": {"egress": [{"hosts": ["web"]}]},
+    "networking.istio.io/v1alpha3 EnvoyFilter": {"configPatches": []},
+    "networking.istio.io/v1beta1 ProxyConfig": {"concurrency": 65},
+    "extensions.istio.io/v1alpha1 WasmPlugin": {"url": "oci://example.org/plugin"},
+    "security.istio.io/v1 AuthorizationPolicy": {"rules": [{"when": [{"key": "moon", "values": ["full"]}]}]},
+    "security.istio.io/v1 RequestAuthentication": {"jwtRules": [{"issuer": "i", "jwks": "none"}]},
+    "telemetry.istio.io/v1 Telemetry": {"tracing": [{"customTags": {"a": {"header": {"name": "a b"}}}}]},
+}
 
 
 def test_a_manifest_becomes_a_served_request(place):
@@ -259,6 +287,29 @@ def test_who_may_look_is_the_servers_to_say(place):
     status, text = ask("/debug/edges?namespace=shop", place.token("fairlead-gateway", audiences=["fairlead-view"]))
     assert status == 403 and "may not get traffic.view.fairlead.dev in namespace shop" in json.loads(text)["message"]
     assert place.get(place.debug, "/debug/edges", at=where)[0] == 401
+
+
+def test_what_is_wrong_is_told_in_the_object(place):
+    for kind, spec in WRONG.items():
+        version, name = kind.split()
+        plural = name.lower()[:-1] + "ies" if name.endswith(("ry", "cy")) else name.lower() + "s"
+        at = f"/apis/{version}/namespaces/default/{plural}"
+        place.put(at, {"apiVersion": version, "kind": name, "metadata": {"name": "wrong", "namespace": "default"}, "spec": spec})
+        wait_until(f"a {name} is told", lambda at=at: place.server.get(f"{at}/wrong").json.get("status", {}).get("conditions"), 60)
+    place.put(f"{ISTIO}/namespaces/default/serviceentries", {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "right"}, "spec": {
+        "hosts": ["a.test"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}], "resolution": "STATIC", "endpoints": [{"address": "192.0.2.7"}]}})
+    wait_until("its host has an address", lambda: place.server.get(f"{ISTIO}/namespaces/default/serviceentries/right").json.get("status", {}).get("addresses"), 30)
+
+
+def test_a_machine_registers_itself(place):
+    entry = f"{ISTIO}/namespaces/default/workloadentries/vms-10.9.9.9"
+    place.put("/api/v1/namespaces/default/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    place.put(f"{ISTIO}/namespaces/default/workloadgroups", {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup", "metadata": {"name": "vms"}, "spec": {"template": {}}})
+    place.start_machine()
+    made = wait_until("it is there", lambda: (lambda r: r.json if r.status == 200 else None)(place.server.get(entry)), 30)
+    assert made["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] == "vms" and made["spec"]["serviceAccount"] == "default"
+    place.stop("machine")
+    wait_until("it has gone", lambda: place.server.get(entry).status == 404, 40)
 
 
 def told(place, name):

@@ -53,7 +53,7 @@ def test_nobody_sees_anything_without_a_token(lab, control):
         status, body = ask(lab, control, page)
         assert status == 401 and "--audience fairlead-view" in json.loads(body)["message"], page
     assert [ask(lab, control, page)[0] for page in OPEN] == [200, 200]
-    assert "example" not in ask(lab, control, "/metrics")[1]
+    assert "example" not in ask(lab, control, "/metrics")[1], "no name of somebody else is in it"
 
 
 def test_tokens_that_are_meant_for_others_are_nobodys(lab, control):
