@@ -289,6 +289,23 @@ def test_who_may_look_is_the_servers_to_say(place):
     assert place.get(place.debug, "/debug/edges", at=where)[0] == 401
 
 
+def test_a_server_passes_the_viewers_token_on(place):
+    """As the CLI asks: the server keeps `authorization` for itself, and hands on the field beside it."""
+    address = run("hostname", "-I").split()[0]
+    pod = f"/api/v1/namespaces/{SYSTEM}/pods"
+    place.put(pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "control"}, "spec": {"serviceAccountName": "fairlead-control", "containers": [{"name": "c", "image": "i"}]}})
+    status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
+    assert place.server.call("PATCH", f"{pod}/control/status", json.dumps(status), "application/merge-patch+json").status == 200
+    page = f"{pod}/control:{place.debug}/proxy/debug/syncz"
+    viewer = place.token("fairlead-viewer", audiences=["fairlead-view"])
+
+    def ask(**fields):
+        return place.server.call("GET", page, headers=fields)
+    wait_until("it is passed on", lambda: ask(**{"Fairlead-Authorization": f"Bearer {viewer}"}).status == 200, 20)
+    refused = ask()
+    assert refused.status == 401 and "who asks?" in refused.json["message"], "the administrator's own token has not come here"
+
+
 def test_what_is_wrong_is_told_in_the_object(place):
     for kind, spec in WRONG.items():
         version, name = kind.split()
