@@ -33,8 +33,6 @@ struct subscription {
     uint64_t sent, acked, refused;
 };
 
-#define HEALTH_TYPE "type.googleapis.com/istio.v1.HealthInformation" /* as its agents say it */
-
 struct xds_stream {
     struct xds_watch watch;
     bool delta;
@@ -629,7 +627,7 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
     if (r < 0)
         return r;
     const char *url = s->delta ? delta->type_url : sotw->type_url;
-    if (streq(url, HEALTH_TYPE) && s->ops->on_health) {
+    if (streq(url, XDS_HEALTH_TYPE) && s->ops->on_health) {
         const Google__Rpc__Status *wrong = s->delta ? delta->error_detail : sotw->error_detail;
         s->ops->on_health(!wrong, wrong ? wrong->message : "", s->user);
         return 0;

@@ -1,5 +1,6 @@
 """Machines that are no pods: their proxies register them by a WorkloadGroup, and they are called as long as they are there."""
 import json
+import os
 import subprocess
 
 import lab_harness
@@ -9,7 +10,7 @@ import yaml
 from suite import BIN, ECHO, ROOT, SLOW, wait_until
 
 SYSTEM = "fairlead-system"
-PORT = 18080
+PORT, READY_PORT = 18080, 18081
 
 
 class Machine:
@@ -34,6 +35,18 @@ class Machine:
         (self.dir / "token").write_text(self.lab.token(self.account, "default", audience))
         self.process = subprocess.Popen(["ip", "netns", "exec", self.lab.netns("node-1"), str(BIN / "fairlead-proxy"), "-c", str(self.dir / "bootstrap.yaml"),
                                          "--xds-token-file", str(self.dir / "token")], stderr=open(self.dir / "log", "w"))
+        return self
+
+    def start_sidecar(self, **env):
+        """As on a machine: by the environment. Its control plane is known by a name, which is in its /etc/hosts."""
+        control = self.lab.ready_pods("app=fairlead-control", SYSTEM)[0]["status"]["podIP"]
+        (self.dir / "hosts").write_text(f"127.0.0.1 localhost\n{control} fairlead-control.{SYSTEM}.svc\n")
+        (self.dir / "root.pem").write_text(self.mesh.root)
+        (self.dir / "token").write_text(self.lab.token(self.account, "default", "istio-ca"))
+        proxy = [str(BIN / "fairlead-proxy"), "--sidecar", f"--control=fairlead-control.{SYSTEM}.svc:15012", f"--control-root={self.dir}/root.pem", f"--xds-token-file={self.dir}/token"]
+        self.process = subprocess.Popen(["ip", "netns", "exec", self.lab.netns("node-1"), "sh", "-c", f'mount --bind {self.dir}/hosts /etc/hosts && exec "$@"', "sh", *proxy],
+                                        env=dict(os.environ, POD_NAME="vm-1", POD_NAMESPACE="default", POD_IP=self.ip, ISTIO_META_AUTO_REGISTER_GROUP="vms", **env),
+                                        stderr=open(self.dir / "log", "w"))
         return self
 
     def says(self, words):
@@ -136,4 +149,29 @@ def test_one_that_is_unwell_is_not_called(place, machine):
     told("True")
     wait_until("it is called", lambda: answer(place) == "machine", 30)
     told("False")
+    wait_until("it is not called", lambda: answer(place) == 503, 30)
+
+
+def test_its_proxy_asks_the_app_and_tells(place, machine):
+    def start_app():
+        return subprocess.Popen(["ip", "netns", "exec", place.lab.netns("node-1"), ECHO, "--http", str(READY_PORT), "--name", "ready"], stderr=subprocess.DEVNULL)
+
+    def condition():
+        found = [c for e in entries(place.lab) for c in e.get("status", {}).get("conditions", []) if c["type"] == "Healthy"]
+        return found[0] if found else {"status": "Unknown"}
+    probe = {"readinessProbe": {"tcpSocket": {"port": READY_PORT}, "periodSeconds": 1, "failureThreshold": 2}}
+    machine().start_sidecar(PROXY_CONFIG=json.dumps(probe))
+    entry = wait_until("it is registered", lambda: entries(place.lab), 30)[0]
+    assert entry["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"] == "true"
+    unwell = wait_until("it is not well", lambda: (lambda c: c if c["status"] == "False" else None)(condition()), 20)
+    assert unwell["message"] and unwell["lastProbeTime"]
+    assert answer(place) == 503
+    app = start_app()
+    try:
+        wait_until("it is well", lambda: condition()["status"] == "True", 20)
+        wait_until("it is called", lambda: answer(place) == "machine", 30)
+    finally:
+        app.terminate()
+        app.wait()
+    wait_until("it is not well again", lambda: condition()["status"] == "False", 20)
     wait_until("it is not called", lambda: answer(place) == 503, 30)
