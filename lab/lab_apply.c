@@ -189,7 +189,20 @@ static void keep_later(json_t *objects)
     }
 }
 
-int lab_apply_mesh(struct kube_client *c, struct err *reterr)
+/* As the chart's mesh.cni.enabled. */
+static void say_cni(json_t *objects)
+{
+    json_t *o;
+    size_t i;
+    json_array_foreach(objects, i,
+                       o) if (streq(json_key_str(o, "kind"), "Deployment") &&
+                              streq(json_at_str(o, "metadata.name"), "fairlead-control"))
+        json_array_append_new(
+            json_object_get(json_array_get(json_at(o, "spec.template.spec.containers"), 0), "args"),
+            json_string("--cni"));
+}
+
+int lab_apply_mesh(struct kube_client *c, bool cni, struct err *reterr)
 {
     AUTO_JSON json_t *objects = json_array();
     int r = manifest_parse(str_of(ingress_manifests, sizeof(ingress_manifests)),
@@ -200,6 +213,8 @@ int lab_apply_mesh(struct kube_client *c, struct err *reterr)
     if (r < 0)
         return r;
     keep_later(objects);
+    if (cni)
+        say_cni(objects);
     AUTO_JSON json_t *crds = json_array();
     r = send_all(c, objects, false, reterr); /* its pods start while the definitions are made */
     if (r == 0)

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/files.h"
 #include "base/vec.h"
 #include "lab/file_tree.h"
 

@@ -35,6 +35,7 @@ struct up_options {
     bool ephemeral;
     bool ingress;
     bool mesh; /* with what ingress has */
+    bool cni;
     bool no_wait;
     uint64_t timeout_ms;
     const char *service_cidrs;
@@ -435,8 +436,10 @@ static int run(struct up *u, struct err *reterr)
     r = forget_nodes(u, reterr);
     if (r == 0)
         r = lab_apply_system(u->client, u->record.service_cidrs, reterr);
-    if (r == 0 && (u->o->ingress || u->o->mesh))
-        r = (u->o->mesh ? lab_apply_mesh : lab_apply_ingress)(u->client, reterr);
+    if (r == 0 && u->o->mesh)
+        r = lab_apply_mesh(u->client, u->o->cni, reterr);
+    else if (r == 0 && u->o->ingress)
+        r = lab_apply_ingress(u->client, reterr);
     if (r < 0)
         return r;
     if (u->o->mesh && json_array_size(u->objects))
@@ -500,6 +503,9 @@ static int check_options(const struct up_options *o)
                             o->name);
     if (check_values(o, &err) < 0)
         return program_fail(EXIT_USAGE_ERROR, "fairlead lab up --help", "%s", err_text(&err));
+    if (o->cni && !o->mesh)
+        return program_fail(EXIT_USAGE_ERROR, "fairlead lab up --mesh --cni",
+                            "--cni has no effect without --mesh");
     if (geteuid() != 0)
         return program_fail(EXIT_FAILED, "sudo fairlead lab up",
                             "a lab needs root: it makes network namespaces");
@@ -548,6 +554,9 @@ int up_command(int argc, char **argv)
          "with gateways that serve Ingress, and their control plane", 0, 0, false},
         {"mesh", 0, ARG_BOOL, &o.mesh, NULL,
          "the same, and proxies beside pods where namespaces ask for them", 0, 0, false},
+        {"cni", 0, ARG_BOOL, &o.cni, NULL,
+         "with --mesh: nodes lead pods' traffic to their proxies, not the pods themselves", 0, 0,
+         false},
         {"no-wait", 0, ARG_BOOL, &o.no_wait, NULL, "do not wait for nodes and pods", 0, 0, false},
         {"timeout", 0, ARG_DURATION, &o.timeout_ms, "D", "how long to wait (default 60s)", 0, 0,
          false},

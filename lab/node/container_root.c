@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/str.h"
 #include "lab/file_tree.h"
 #include "lab/node/container_priv.h"

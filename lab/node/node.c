@@ -9,9 +9,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/time.h"
 #include "lab/fabric.h"
-#include "lab/file_tree.h"
 #include "lab/node/image_watch.h"
 #include "lab/node/node_announce.h"
 #include "lab/node/node_host_ports.h"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "intercept/interception_pod.h"
 #include "lab/fabric.h"
 #include "lab/node/node_host_ports.h"
 #include "lab/node/node_priv.h"
@@ -249,6 +250,21 @@ static void add_ephemeral(struct pod *p)
     }
 }
 
+static int intercept_inside(void *user, struct err *reterr)
+{
+    return interception_apply_pod(user, reterr);
+}
+
+/* What fairlead-cni does on other nodes. A pod whose rules cannot be made has no network, as there.
+ */
+static int pod_intercept(struct pod *p, struct err *reterr)
+{
+    int r = netns_run(p->net.netns, intercept_inside, p->object, reterr);
+    if (r < 0)
+        pod_net_down(&p->node->pool, &p->net);
+    return r;
+}
+
 static int sandbox_up(struct pod *p, struct err *reterr)
 {
     char name[FABRIC_NAME_BYTES];
@@ -259,6 +275,8 @@ static int sandbox_up(struct pod *p, struct err *reterr)
     } else if (p->net.slot < 0) {
         fabric_pod_netns(p->node->options->lab, p->node->options->name, p->ns, p->name, name);
         r = pod_net_up(&p->node->pool, name, &p->net, reterr);
+        if (r == 0 && interception_is_asked_for(p->object))
+            r = pod_intercept(p, reterr);
     }
     AUTO_CHARS char *hostname = pod_kernel_hostname(p);
     if (r == 0 && p->ipcns < 0)

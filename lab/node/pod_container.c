@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "base/files.h"
 #include "base/rand.h"
 #include "base/time.h"
-#include "lab/file_tree.h"
 #include "lab/node/container.h"
 #include "lab/node/node_priv.h"
 #include "lab/node/process_streams.h"

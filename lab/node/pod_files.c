@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "lab/file_tree.h"
+#include "base/files.h"
 #include "lab/node/node_priv.h"
 
 enum { HOSTNAME_MAX = 64 }; /* the kernel's */

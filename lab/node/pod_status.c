@@ -110,6 +110,15 @@ static char *names_without(const struct pod *p, bool init,
     return buf_take_cstr(&b);
 }
 
+/* They end behind the others, and the pod with them (kubelet's getPhase). */
+static bool a_sidecar_runs(const struct pod *p)
+{
+    for (size_t i = 0; i < p->n_init; i++)
+        if (p->containers[i].is_sidecar && p->containers[i].state == CONTAINER_RUNNING)
+            return true;
+    return false;
+}
+
 static const char *phase_of(const struct pod *p)
 {
     size_t running = 0, failed = 0, ended = 0, end = p->n_containers - p->n_ephemeral,
@@ -123,7 +132,8 @@ static const char *phase_of(const struct pod *p)
     bool over = !pod_anything_runs(p); /* a pod that still ends is still there */
     if (p->failed_reason && over)
         return "Failed";
-    if ((p->step == POD_OVER && over) || (p->step == POD_STOPPING && ended == total && ended > 0))
+    if ((p->step == POD_OVER && over) ||
+        (p->step == POD_STOPPING && ended == total && ended > 0 && !a_sidecar_runs(p)))
         return failed ? "Failed" : "Succeeded";
     return running || ended ? "Running" : "Pending";
 }

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "base/log.h"
 #include "lab/file_tree.h"
 #include "lab/node/container.h"

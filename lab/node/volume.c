@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/files.h"
 #include "lab/file_tree.h"
 #include "lab/node/pod_env.h"
 #include "lab/node/volume_payload.h"

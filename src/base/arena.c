@@ -1,4 +1,5 @@
-/* Chunked arena. Chunks double to 64 KiB; a request larger than a chunk gets its own. */
+/* Chunked arena. Chunks double to 64 KiB, or are a quarter of a first one that was said; a request
+ * larger than a chunk gets its own. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -27,7 +28,8 @@ struct arena {
     size_t first;       /* bytes of the first chunk */
     size_t total_bytes; /* of chunks */
     size_t used_bytes;
-    bool lent; /* it and its last chunk are somebody else's memory */
+    bool guessed; /* the first chunk is meant to do: little more is needed, if any */
+    bool lent;    /* it and its last chunk are somebody else's memory */
 };
 
 struct arena *arena_new_in(void *memory, size_t n, size_t cap_bytes)
@@ -49,12 +51,15 @@ struct arena *arena_new_first(size_t cap_bytes, size_t first)
     struct arena *a = NEW(struct arena);
     a->cap_bytes = cap_bytes;
     a->first = first;
+    a->guessed = true;
     return a;
 }
 
 struct arena *arena_new(size_t cap_bytes)
 {
-    return arena_new_first(cap_bytes, 4096);
+    struct arena *a = arena_new_first(cap_bytes, 4096);
+    a->guessed = false;
+    return a;
 }
 
 void arena_free(struct arena *a)
@@ -75,7 +80,9 @@ void arena_free(struct arena *a)
 
 static struct arena_chunk *arena_chunk_add(struct arena *a, size_t need)
 {
-    size_t size = a->chunks ? MIN(a->chunks->size * 2, (size_t)65536) : a->first;
+    size_t size = !a->chunks   ? a->first
+                  : a->guessed ? a->first / 4
+                               : MIN(a->chunks->size * 2, (size_t)65536);
     size = MAX(size, need);
     if (a->cap_bytes && a->total_bytes + size > a->cap_bytes) {
         size = need;

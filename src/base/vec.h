@@ -54,6 +54,15 @@
         (vec)->n--;                                                                                \
     } while (0)
 
+/* Gives back what was taken in reserve, of one that is not to grow any more. */
+#define vec_fit(vec)                                                                               \
+    do {                                                                                           \
+        if ((vec)->n && (vec)->n < (vec)->cap) {                                                   \
+            (vec)->cap = (vec)->n;                                                                 \
+            (vec)->v = xrealloc((vec)->v, (vec)->cap * sizeof(*(vec)->v));                         \
+        }                                                                                          \
+    } while (0)
+
 #define vec_clear(vec) ((void)((vec)->n = 0))
 
 #define vec_done(vec)                                                                              \

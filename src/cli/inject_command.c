@@ -77,6 +77,9 @@ int cli_inject(int argc, char **argv)
         {"control", 0, ARG_STRING, &a.options.control, "HOST:PORT",
          "the control plane (default fairlead-control.fairlead-system.svc.cluster.local:15012)", 0,
          0, false},
+        {"cni", 0, ARG_BOOL, &a.options.cni, NULL,
+         "fairlead-cni on the nodes leads traffic to the proxies: no NET_ADMIN (default no)", 0, 0,
+         false},
         {"dns-capture", 0, ARG_BOOL, &a.options.dns_capture, NULL,
          "what the pods ask of DNS goes to their proxies (default no; the annotation "
          "proxy.istio.io/config of a pod says otherwise)",

@@ -57,10 +57,11 @@ enum xds_may control_may_have(const char *account, struct str secret, void *user
 const struct auto_registration *control_registration(const struct control *c);
 /* It has been refused keys. */
 bool control_keys_refused(const struct control *c, const char *account);
-/* Which pod a sidecar is that says it is node_id, and what that is a part of: "NAMESPACE/NAME", a
- * name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known yet. */
-int control_find_sidecar(struct control *c, const char *account, const char *node_id,
-                         char **ret_pod, char **ret_workload, struct err *reterr) NODISCARD;
+/* Which pod a sidecar or gateway is that says it is node_id, and what that is a part of:
+ * "NAMESPACE/NAME", a name; owned. -EACCES: it is not, by its account; -EAGAIN: pods are not known
+ * yet. */
+int control_find_pod(struct control *c, const char *account, const char *node_id, char **ret_pod,
+                     char **ret_workload, struct err *reterr) NODISCARD;
 /* ProxyConfigs, watched from now on; of the control's life. */
 const struct proxy_settings_table *control_want_settings(struct control *c);
 /* Of the replicas this one writes status, or not any more. */

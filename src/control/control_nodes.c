@@ -68,8 +68,9 @@ struct sidecar_id {
     struct str ip, pod, ns;
 };
 
-/* "sidecar~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). */
-static bool is_sidecar(const char *id, struct sidecar_id *ret)
+/* "KIND~10.0.0.1~POD.NAMESPACE~NAMESPACE.svc.cluster.local" (Istio's node IDs). Returns the kind.
+ */
+static struct str node_id_read(const char *id, struct sidecar_id *ret)
 {
     struct str rest, pod, kind = str_cut(str_from(id), '~', &rest);
     *ret = (struct sidecar_id){.ip = str_cut(rest, '~', &rest)};
@@ -79,7 +80,12 @@ static bool is_sidecar(const char *id, struct sidecar_id *ret)
             ret->pod = str_sub(pod, 0, i - 1);
             ret->ns = str_sub(pod, i, pod.n);
         }
-    return str_is(kind, "sidecar");
+    return kind;
+}
+
+static bool is_sidecar(const char *id, struct sidecar_id *ret)
+{
+    return str_is(node_id_read(id, ret), "sidecar");
 }
 
 /* Over TLS: of the account that its token says, and at the address that its pod has. */
@@ -304,13 +310,16 @@ static int find_machine(struct control *c, const struct sidecar_id *id, const st
     return 0;
 }
 
-int control_find_sidecar(struct control *c, const char *account, const char *node_id,
-                         char **ret_pod, char **ret_workload, struct err *reterr)
+int control_find_pod(struct control *c, const char *account, const char *node_id, char **ret_pod,
+                     char **ret_workload, struct err *reterr)
 {
     struct sidecar_id id;
     struct ip address;
-    if (!is_sidecar(node_id, &id) || ip_parse(id.ip, &address) < 0 || !id.ns.n)
-        return err_set(reterr, -EACCES, "node", "it is sidecar~IP~POD.NAMESPACE~DOMAIN");
+    struct str kind = node_id_read(node_id, &id);
+    if ((!str_is(kind, "sidecar") && !str_is(kind, "router")) || ip_parse(id.ip, &address) < 0 ||
+        !id.ns.n)
+        return err_set(reterr, -EACCES, "node",
+                       "it is sidecar~IP~POD.NAMESPACE~DOMAIN, or router~ and the same");
     if (!c->stats.synced || !pod_watch_want(c->pods))
         return err_set(reterr, -EAGAIN, NULL, "the API server's list of pods is not complete yet");
     bool machine = auto_registration_has(c->registration, account, &address);

@@ -492,9 +492,9 @@ static void put_listener(struct gateway *g, uint16_t port, enum translate_side s
     struct mesh_told told = {NULL, NULL, NULL};
     if (t) {
         told = t->side[TELEMETRY_CLIENT];
-        if (!g->collector.service) /* ours takes spans of sidecars alone */
-            told.tracing = NULL;
-        if (told.stats) /* strangers choose the hosts that they ask for */
+        if (!g->collector.service && !mesh_told_traces_to_us(&told))
+            told.tracing = NULL; /* to nobody whom the gateway knows */
+        if (told.stats)          /* strangers choose the hosts that they ask for */
             json_object_set_new(told.stats, "disable_host_header_fallback", json_true());
     }
     const struct translate_listener l = {.name = name,

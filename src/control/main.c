@@ -380,6 +380,10 @@ static struct arg flags[] = {
      0, 0, false},
     {"proxy-image", 0, ARG_STRING, &given.inject.image, "IMAGE",
      "of the proxies it puts in (default fairlead/proxy)", 0, 0, false},
+    {"cni", 0, ARG_BOOL, &given.inject.cni, NULL,
+     "fairlead-cni on every node leads pods' traffic to their proxies: pods need no NET_ADMIN for "
+     "it (default no)",
+     0, 0, false},
     {"dns-capture", 0, ARG_BOOL, &given.inject.dns_capture, NULL,
      "what pods ask of DNS goes to their proxies (default no; the annotation "
      "proxy.istio.io/config of a pod says otherwise)",

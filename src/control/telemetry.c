@@ -49,8 +49,7 @@ static void end(struct telemetry_stream *s, enum grpc_code code, const char *why
 static bool hear_who(struct telemetry_stream *s, const char *node)
 {
     struct err err = {0};
-    int r =
-        control_find_sidecar(s->telemetry->control, s->account, node, &s->pod, &s->workload, &err);
+    int r = control_find_pod(s->telemetry->control, s->account, node, &s->pod, &s->workload, &err);
     if (r < 0) {
         end(s, r == -EAGAIN ? GRPC_UNAVAILABLE : GRPC_PERMISSION_DENIED, err_text(&err));
         return false;

@@ -390,6 +390,12 @@ void mesh_told_done(struct mesh_told *t)
     *t = (struct mesh_told){NULL, NULL, NULL};
 }
 
+bool mesh_told_traces_to_us(const struct mesh_told *t)
+{
+    return streq(json_at_str(t->tracing, "provider.typed_config.collector_cluster"),
+                 CONTROL_CLUSTER);
+}
+
 static bool same(const json_t *a, const json_t *b)
 {
     return a == b || (a && b && json_equal(a, b));

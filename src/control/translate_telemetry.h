@@ -22,6 +22,8 @@ typedef bool translate_find_cluster(const char *host, uint16_t port, char ret[CL
 struct mesh_told translate_told(const struct telemetry_view *v, const struct mesh_config *c,
                                 enum telemetry_side side, translate_find_cluster *find, void *user);
 void mesh_told_done(struct mesh_told *t);
+/* Spans go to the control plane itself, which every proxy of ours tells on its own way. */
+bool mesh_told_traces_to_us(const struct mesh_told *t);
 bool mesh_told_eq(const struct mesh_told *a, const struct mesh_told *b);
 
 /* Of a whole listener, as JSON: all of its chains tell so. NULL: as they are. */

@@ -284,20 +284,31 @@ static json_t *resources(const json_t *pod)
     return json_pack("{s:o,s:o}", "requests", requests, "limits", limits);
 }
 
+static const char *init_name(const struct inject_options *o)
+{
+    return o->cni ? INJECT_CHECK : INJECT_INIT;
+}
+
 static const char *image_of(const json_t *pod, const struct inject_options *o)
 {
     const char *own = annotation(pod, SIDECAR "proxyImage");
     return own ? own : o->image;
 }
 
-/* args: taken. */
+/* Who makes the rules, or sees that the node has made them: of the args fairlead-cni reads which.
+ * args: taken. */
 static json_t *init_container(const json_t *pod, json_t *args, const struct inject_options *o)
 {
-    json_t *rights =
-        json_pack("{s:{s:[s],s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "add", "NET_ADMIN",
-                  "drop", "ALL", "allowPrivilegeEscalation", 0, "readOnlyRootFilesystem", 1,
-                  "runAsUser", 0, "runAsGroup", 0, "runAsNonRoot", 0);
-    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "name", INJECT_INIT, "image", image_of(pod, o),
+    int user = o->cni ? PROXY_ID : 0;
+    json_t *rights = json_pack("{s:{s:[s]},s:b,s:b,s:i,s:i,s:b}", "capabilities", "drop", "ALL",
+                               "allowPrivilegeEscalation", 0, "readOnlyRootFilesystem", 1,
+                               "runAsUser", user, "runAsGroup", user, "runAsNonRoot", o->cni);
+    if (o->cni)
+        json_array_insert_new(args, 1, json_string("--check"));
+    else
+        json_object_set_new(json_object_get(rights, "capabilities"), "add",
+                            json_pack("[s]", "NET_ADMIN"));
+    return json_pack("{s:s,s:s,s:o,s:o,s:o}", "name", init_name(o), "image", image_of(pod, o),
                      "args", args, "securityContext", rights, "resources", resources(pod));
 }
 
@@ -491,7 +502,7 @@ static void describe(json_t *pod, const char *workload, const struct inject_opti
                          : "{\"initContainers\":[\"%s\"],\"containers\":[\"%s\"],"
                            "\"volumes\":[\"fairlead-trust\",\"fairlead-token\"],\"revision\":"
                            "\"%s\"}",
-                     INJECT_INIT, INJECT_PROXY, o->revision));
+                     init_name(o), INJECT_PROXY, o->revision));
 }
 
 /* Beside the pod's own: before what the app sets up, which may call others, too. */

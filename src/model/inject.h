@@ -11,6 +11,7 @@
 #define INJECT_REVISION "istio.io/rev"
 #define INJECT_PROXY    "istio-proxy"           /* its container */
 #define INJECT_INIT     "istio-init"            /* the one that leads the pod's traffic there */
+#define INJECT_CHECK    "istio-validation"      /* sees that the node has */
 #define INJECT_TRUST    "fairlead-ca-root-cert" /* ConfigMap of the pod's namespace */
 
 struct inject_options {
@@ -19,6 +20,7 @@ struct inject_options {
     const char *revision;   /* the control plane's; what carries another one's is not ours */
     const char *cluster_id; /* NULL: as by default; what metrics call the pod's */
     const struct inject_settings *settings; /* ProxyConfigs that hold for the pod; NULL: none */
+    bool cni; /* nodes lead pods' traffic to their proxies (fairlead-cni): pods need no right to */
     bool dns_capture; /* what pods ask of DNS goes to their proxies, unless they say otherwise */
 };
 

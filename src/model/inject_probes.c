@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/bytes.h"
+#include "model/inject.h"
 
 /* What is asked, and the words of its path: Istio's. */
 static const struct {
@@ -86,7 +87,7 @@ static int rewrite_container(json_t *container, const char *list, json_t *table,
 {
     const char *name = json_key_str(container, "name");
     int r = 0;
-    if (!name || streq(name, "istio-proxy") || streq(name, "istio-init"))
+    if (!name || streq(name, INJECT_PROXY) || streq(name, INJECT_INIT) || streq(name, INJECT_CHECK))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(probes) && r == 0; i++) {
         AUTO_CHARS char *path = xasprintf("/app-health/%s/%s", name, probes[i].word);

@@ -19,6 +19,7 @@ enum {
     HEAD_TIMEOUT_MS = 10000,
     IDLE_TIMEOUT_MS = 90000,
     LINGER_MS = 2000,
+    DRAIN_MS = 1000,        /* for a request that is on its way when we are to go */
     INTERIM_MAX = 10,       /* 1xx before an answer */
     QUEUE_MAX = 256 * 1024, /* who has more to read is not answered again yet */
     TRAILER_FIELDS_MAX = 64,
@@ -72,7 +73,11 @@ static void arm_idle(struct http1_conn *h)
     const struct http_conn_config *c = h->base.config;
     bool first = !h->base.client && !h->requests && c->first_timeout_ms;
     h->head_begun = false;
-    start_timer(h, first ? c->first_timeout_ms : c->idle_timeout_ms, IDLE_TIMEOUT_MS);
+    start_timer(h,
+                h->draining ? DRAIN_MS
+                : first     ? c->first_timeout_ms
+                            : c->idle_timeout_ms,
+                IDLE_TIMEOUT_MS);
 }
 
 /* The last answer is on its way: what the peer still sends is read and dropped, lest a reset
@@ -642,12 +647,20 @@ static unsigned streams_free(const struct http_conn *hc)
     return !h->dead && !h->draining && !h->close && !h->stream && h->opened && !conn_eof(hc->conn);
 }
 
+/* Nothing but an answer tells an HTTP/1 client to go: a server waits a moment for a request that
+ * may be on its way, of a client that is in its handshake, too. */
 static void shut_down(struct http_conn *hc)
 {
     struct http1_conn *h = (struct http1_conn *)hc;
+    if (h->draining || h->dead || h->lingering)
+        return;
     h->draining = true;
-    if (!h->stream && !h->dead && !h->lingering)
+    if (h->stream)
+        return;
+    if (hc->client)
         conn_close_after_flush(hc->conn);
+    else if (h->opened && !h->head_begun)
+        arm_idle(h);
 }
 
 static void free_conn(struct http_conn *hc)

@@ -513,6 +513,8 @@ static void on_conn_open(struct conn *c, void *user)
     if (!h->opened)
         begin_pings(h);
     h->opened = true;
+    if (h->draining)
+        http2_shutdown(h->h);
     h->free_told = streams_free(&h->base);
     http2_conn_wake(h);
     if (h->base.client && h->base.ops->on_open)
@@ -557,9 +559,9 @@ static void shut_down(struct http_conn *hc)
     h->draining = true;
     if (h->opened)
         http2_shutdown(h->h);
-    else
+    else if (hc->client)
         conn_close_after_flush(hc->conn);
-    http2_conn_wake(h);
+    http2_conn_wake(h); /* a client in its handshake is told behind it */
 }
 
 static void free_conn(struct http_conn *hc)

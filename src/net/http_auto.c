@@ -12,6 +12,7 @@
 enum {
     HEAD_TIMEOUT_MS = 10000,
     IDLE_TIMEOUT_MS = 90000,
+    DRAIN_MS = 1000, /* for a request that is on its way when we are to go */
 };
 
 static const struct str preface = {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24};
@@ -20,6 +21,7 @@ struct http_auto {
     struct http_conn base;
     struct loop_timer *timer;
     bool begun; /* the first bytes are there */
+    bool draining;
     bool over;
 };
 
@@ -38,11 +40,14 @@ static void done(struct http_auto *a)
 static void choose(struct http_auto *a, unsigned version)
 {
     struct http_conn b = a->base;
+    bool draining = a->draining;
     loop_timer_free(a->timer);
     if (version == 2)
         http2_conn_init((struct http2_conn *)(void *)a, b.conn, b.client, b.config, b.ops, b.user);
     else
         http1_conn_init((struct http1_conn *)(void *)a, b.conn, b.client, b.config, b.ops, b.user);
+    if (draining)
+        http_conn_shutdown((struct http_conn *)a);
     if (b.client && b.ops->on_open)
         b.ops->on_open((struct http_conn *)a, b.user);
 }
@@ -70,9 +75,10 @@ static void start_timer(struct http_auto *a, bool begun)
 {
     const struct http_conn_config *c = a->base.config;
     uint64_t head_ms = c->head_timeout_ms ? c->head_timeout_ms : HEAD_TIMEOUT_MS;
-    uint64_t idle_ms = c->first_timeout_ms  ? c->first_timeout_ms
-                       : c->idle_timeout_ms ? c->idle_timeout_ms
-                                            : IDLE_TIMEOUT_MS;
+    uint64_t idle_ms = a->draining           ? DRAIN_MS
+                       : c->first_timeout_ms ? c->first_timeout_ms
+                       : c->idle_timeout_ms  ? c->idle_timeout_ms
+                                             : IDLE_TIMEOUT_MS;
     loop_timer_start(a->timer, begun ? head_ms : idle_ms);
 }
 
@@ -127,7 +133,14 @@ static int open_stream(struct http_conn *hc, struct http_stream **ret)
 
 static void shut_down(struct http_conn *hc)
 {
-    conn_close_after_flush(hc->conn);
+    struct http_auto *a = (struct http_auto *)hc;
+    if (a->draining || a->over)
+        return;
+    a->draining = true;
+    if (hc->client)
+        conn_close_after_flush(hc->conn);
+    else if (conn_is_open(hc->conn) && !a->begun)
+        start_timer(a, false);
 }
 
 static void free_conn(struct http_conn *hc)

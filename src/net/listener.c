@@ -9,7 +9,12 @@
 
 #include "net/listener.h"
 
-enum { LISTENER_RETRY_MS = 50, ACCEPTS_PER_TURN = 64, LISTENER_BACKLOG = 1024 };
+enum {
+    LISTENER_RETRY_MS = 50,
+    ACCEPTS_PER_TURN = 64,
+    LISTENER_BACKLOG = 1024,
+    REST_MAX = 4096,
+};
 
 struct listener {
     struct loop *loop;
@@ -22,10 +27,10 @@ struct listener {
     uint16_t port;
 };
 
-static void listener_accept(void *user)
+/* True: nobody waits any more, or there is nothing to accept with (retried later). */
+static bool accept_up_to(struct listener *l, int max)
 {
-    struct listener *l = user;
-    for (int n = 0; n < ACCEPTS_PER_TURN; n++) {
+    for (int n = 0; n < max; n++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             l->on_accept(fd, l->user);
@@ -35,9 +40,21 @@ static void listener_accept(void *user)
             continue;
         if (errno != EAGAIN)
             loop_timer_start(l->retry, LISTENER_RETRY_MS);
-        return;
+        return true;
     }
-    loop_defer_next(l->loop, &l->more); /* those who are connected have their turn, too */
+    return false;
+}
+
+static void listener_accept(void *user)
+{
+    struct listener *l = user;
+    if (!accept_up_to(l, ACCEPTS_PER_TURN))
+        loop_defer_next(l->loop, &l->more); /* those who are connected have their turn, too */
+}
+
+void listener_accept_rest(struct listener *l)
+{
+    (void)accept_up_to(l, REST_MAX);
 }
 
 static void on_listener_event(struct loop_io *io, uint32_t events, void *user)

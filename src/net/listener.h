@@ -38,5 +38,8 @@ int listener_socket_listen(int fd, int backlog) NODISCARD;
 /* Takes over a listening socket; at failure it stays the caller's. */
 int listener_adopt(struct loop *l, int fd, void (*on_accept)(int fd, void *user), void *user,
                    struct listener **ret) NODISCARD;
+/* Accepts who has connected already, for whom a socket that closes is a reset: before a listener
+ * goes while others are still served. */
+void listener_accept_rest(struct listener *l);
 void listener_free(struct listener *l);           /* NULL is allowed */
 uint16_t listener_port(const struct listener *l); /* 0: a Unix socket */

@@ -3,13 +3,14 @@
  * has told of are answered, all others are handed on. Main thread. */
 
 #include "codec/dns.h"
+#include "intercept/interception_flags.h"
 #include "net/loop.h"
 #include "net/resolv_conf.h"
 #include "proxy/name_table.h"
 
 enum {
-    DNS_CAPTURE_PORT = 15053, /* Istio's */
-    DNS_CAPTURE_TTL_S = 30,   /* Istio's */
+    DNS_CAPTURE_PORT = INTERCEPTION_DNS_PORT,
+    DNS_CAPTURE_TTL_S = 30, /* Istio's */
 };
 
 /* ---- pure ---- */

@@ -174,6 +174,7 @@ static void on_request(struct http_conn *hc, struct http_stream *s, void *user)
 {
     struct downstream *d = user;
     (void)hc;
+    d->worker->busy++;
     if (d->worker->telling)
         tell_to_go(d);
     request_begin(d->worker, d->chain->http, s, &d->client);
@@ -531,6 +532,7 @@ void downstream_accept(int fd, void *user)
     d->listener = listener_config_ref(l->config);
     list_add_tail(&w->downstreams, &d->node);
     w->n_downstreams++;
+    w->busy++;
     count_begin(d);
     if (goes_straight(d->listener)) {
         d->chain = &d->listener->chains.v.v[0];

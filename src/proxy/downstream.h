@@ -7,6 +7,7 @@
  * the main thread before it runs. `l` belongs to the caller. */
 int downstream_listen(struct worker *w, struct listener_config *c, struct worker_listener **ret,
                       struct err *reterr) NODISCARD;
+/* Who has connected already is still served, while the worker runs. */
 void downstream_unlisten(struct worker_listener *l);
 /* Binds sockets for that many workers, which take them when they listen: what may fail, fails here.
  * None accepts before. The main thread, before anybody else has c. */

@@ -24,15 +24,23 @@ unsigned endpoint_workers(void)
     return n_workers;
 }
 
+static struct endpoint *new (const char *text)
+{
+    size_t n = strlen(text);
+    struct endpoint *e = xcalloc(1, sizeof(*e) + n + 1);
+    e->refs = 1;
+    memcpy(e->text, text, n + 1);
+    e->id = hash_xxh64(text, n, 0);
+    return e;
+}
+
 struct endpoint *endpoint_new(const struct ip *ip, uint16_t port)
 {
-    struct endpoint *e = NEW(struct endpoint);
-    char ip_text[IP_TEXT_BYTES];
-    e->refs = 1;
-    e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
-    snprintf(e->text, sizeof(e->text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+    char ip_text[IP_TEXT_BYTES], text[ENDPOINT_TEXT_BYTES];
+    snprintf(text, sizeof(text), ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
              ip_format(ip, ip_text), port);
-    e->id = hash_xxh64(e->text, strlen(e->text), 0);
+    struct endpoint *e = new (text);
+    e->address_bytes = ip_to_sockaddr(ip, port, &e->address);
     return e;
 }
 
@@ -41,16 +49,14 @@ int endpoint_new_unix(struct str path, struct endpoint **ret)
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     if (!path.n || path.n >= sizeof(sa.sun_path))
         return -ENAMETOOLONG;
-    struct endpoint *e = NEW(struct endpoint);
+    AUTO_CHARS char *text = str_dup(path);
+    struct endpoint *e = new (text);
     memcpy(sa.sun_path, path.p, path.n);
     if (path.p[0] == '@')
         sa.sun_path[0] = 0;
-    e->refs = 1;
     e->address_bytes =
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.n + (path.p[0] != '@'));
     memcpy(&e->address, &sa, e->address_bytes);
-    snprintf(e->text, sizeof(e->text), STR_FMT, STR_ARG(path));
-    e->id = hash_xxh64(e->text, strlen(e->text), 0);
     *ret = e;
     return 0;
 }

@@ -47,7 +47,7 @@ struct endpoint {
     uint64_t id;                  /* a hash of its text, the same in every proxy */
     char *labels; /* by which it is chosen how it is spoken to (socket_match.h); NULL: none */
     size_t labels_n;
-    char text[ENDPOINT_TEXT_BYTES]; /* 10.0.0.1:80, [::1]:80, or a path */
+    char text[]; /* 10.0.0.1:80, [::1]:80, or a path; at most ENDPOINT_TEXT_BYTES */
 };
 
 /* How many workers there are: said once, before the first of them runs. 1 if nobody says. */

@@ -172,6 +172,9 @@ struct endpoint_set *endpoint_maker_take(struct endpoint_maker *m)
             s->entries.v[l->first + k].locality = (uint32_t)i;
     }
     sort_by_id(s);
+    vec_fit(&s->entries);
+    vec_fit(&s->localities);
+    vec_fit(&s->by_id);
     return s;
 }
 

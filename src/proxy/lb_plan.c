@@ -309,6 +309,8 @@ struct lb_plan *lb_plan_new(struct endpoint_set *s, const struct lb_config *c)
                           c->panic_percent);
         add_groups(&m);
     }
+    vec_fit(&p->lists);
+    vec_fit(&p->groups);
     free(m.kinds);
     free(m.excluded);
     if (m.failed) {

@@ -120,8 +120,11 @@ int downstream_listen(struct worker *w, struct listener_config *c, struct worker
 
 void downstream_unlisten(struct worker_listener *l)
 {
-    VEC_FOREACH (s, &l->sockets)
+    VEC_FOREACH (s, &l->sockets) {
+        if (!l->worker->ended)
+            listener_accept_rest(*s);
         listener_free(*s);
+    }
     vec_done(&l->sockets);
     listener_config_unref(l->config);
     free(l);

@@ -173,6 +173,8 @@ static int serve(const struct settings *s, struct proxy *p)
     return proxy_run(p, &err) < 0 ? program_fail(EXIT_FAILED, NULL, "%s", err_text(&err)) : EXIT_OK;
 }
 
+enum { SIDECAR_LINGER_MS = 5000 }; /* Istio's terminationDrainDuration, by default */
+
 static int run(const struct settings *s)
 {
     struct proxy *p;
@@ -284,6 +286,8 @@ int main(int argc, char **argv)
     s.options.workers = (unsigned)s.workers;
     if (s.sidecar && s.options.xds_token_file)
         s.options.identity = true;
+    if (s.sidecar) /* others hear late that the pod goes */
+        s.options.linger_ms = MIN(s.options.drain_ms, (uint64_t)SIDECAR_LINGER_MS);
     s.options.identity_root = s.options.identity ? s.control_root : NULL;
     if (code < 0)
         code = run(&s);

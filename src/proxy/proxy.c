@@ -62,13 +62,21 @@ struct proxy {
 
 /* ---- signals ---- */
 
+static void stop(struct proxy *p, uint64_t linger_ms)
+{
+    for (unsigned i = 0; i < p->n; i++)
+        if (linger_ms && !p->draining)
+            worker_leave(p->workers[i], linger_ms, p->options.drain_ms);
+        else
+            worker_drain(p->workers[i], p->draining ? 0 : p->options.drain_ms); /* twice: at once */
+    p->draining = true;
+}
+
 static void on_stop(int signo, void *user)
 {
     struct proxy *p = user;
     (void)signo;
-    for (unsigned i = 0; i < p->n; i++)
-        worker_drain(p->workers[i], p->draining ? 0 : p->options.drain_ms); /* twice: at once */
-    p->draining = true;
+    stop(p, p->options.linger_ms);
 }
 
 /* Whoever rotates logs has moved the files away. */
@@ -192,10 +200,17 @@ static int start_identity(struct proxy *p, struct err *reterr)
 }
 
 /* Of a sidecar: what its traffic is, to whom its token makes it known. */
+/* Who is of the mesh: a sidecar, or a gateway with an identity. */
+static bool tells_of_itself(const struct proxy *p, struct str node)
+{
+    return str_starts(node, STR("sidecar~")) ||
+           (p->options.identity && str_starts(node, STR("router~")));
+}
+
 static void start_telemetry(struct proxy *p, const Envoy__Config__Core__V3__Node *node)
 {
     const char *token = p->options.xds_token_file;
-    if (p->ads && token && node && str_starts(str_from(node->id), STR("sidecar~")))
+    if (p->ads && token && node && tells_of_itself(p, str_from(node->id)))
         p->telemetry = telemetry_new(p->loop, p->store,
                                      &(struct telemetry_options){.cluster = ads_cluster(p->ads),
                                                                  .node = node->id,
@@ -400,7 +415,7 @@ static void admin_close_listeners(const struct admin_drain *d, void *user)
 
 static void admin_quit(void *user)
 {
-    on_stop(0, user);
+    stop(user, 0); /* who asks for it knows that nobody comes */
 }
 
 static int start_admin(struct proxy *p, struct err *reterr)

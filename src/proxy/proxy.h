@@ -16,6 +16,7 @@ struct proxy_options {
     struct last_good_options keep;   /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;
+    uint64_t linger_ms;         /* at SIGTERM, before: others may still come (worker_leave) */
     const char *xds_token_file; /* says who we are to the control plane; NULL: nobody */
     bool dns;                   /* answers the pod's DNS questions, by proxy_run */
     bool identity;              /* asks it for a certificate by that */

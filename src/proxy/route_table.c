@@ -21,7 +21,7 @@ enum {
     HOSTS_FIELD = 2, /* RouteConfiguration.virtual_hosts */
     /* A host's memory: one chunk for most, of a size by the packed one if that is known. */
     HOST_MEMORY = 1536,
-    HOST_MEMORY_MIN = 704,
+    HOST_MEMORY_MIN = 896,
     HOST_MEMORY_A_BYTE = 1,
 };
 

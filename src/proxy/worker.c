@@ -13,6 +13,8 @@
 
 /* How long clients of a listener that has changed may go on by its old configuration. */
 enum { STALE_MS = 600 * 1000 };
+/* Who is to end, and has not been asked anything for so long, is not asked any more. */
+enum { QUIET_MS = 1000 };
 
 static void stop_listening(struct worker *w)
 {
@@ -140,6 +142,47 @@ void worker_drain(struct worker *w, uint64_t drain_ms)
     loop_post(w->loop, drain, w);
 }
 
+static void on_leave(void *user)
+{
+    struct worker *w = user;
+    uint64_t now_ms = loop_now_ms(w->loop);
+    if (w->draining)
+        return;
+    if (w->busy == w->busy_then || now_ms >= w->leave_by_ms) {
+        drain(w);
+        return;
+    }
+    w->busy_then = w->busy;
+    loop_timer_start(w->leave, MIN((uint64_t)QUIET_MS, w->leave_by_ms - now_ms));
+}
+
+struct leaving {
+    struct worker *worker;
+    uint64_t linger_ms;
+};
+
+static void leave(void *user)
+{
+    struct leaving l = *(struct leaving *)user;
+    struct worker *w = l.worker;
+    free(user);
+    if (w->ended || w->draining)
+        return;
+    w->telling = true;
+    w->leave_by_ms = loop_now_ms(w->loop) + l.linger_ms;
+    w->drain_ms -= MIN(w->drain_ms, l.linger_ms);
+    w->busy_then = w->busy;
+    loop_timer_start(w->leave, MIN((uint64_t)QUIET_MS, l.linger_ms));
+}
+
+void worker_leave(struct worker *w, uint64_t linger_ms, uint64_t drain_ms)
+{
+    struct leaving *l = NEW(struct leaving);
+    *l = (struct leaving){w, linger_ms};
+    w->drain_ms = drain_ms;
+    loop_post(w->loop, leave, l);
+}
+
 /* ---- orders ---- */
 
 struct order {
@@ -225,6 +268,8 @@ int worker_new(struct proxy_config *c, unsigned index, unsigned of, struct worke
         w->drain = loop_timer_new(w->loop, on_drain_over, w);
     if (r == 0)
         w->stale = loop_timer_new(w->loop, on_stale, w);
+    if (r == 0)
+        w->leave = loop_timer_new(w->loop, on_leave, w);
     for (size_t i = 0; i < c->listeners.n && r == 0; i++)
         r = listen_for(w, c->listeners.v[i], reterr);
     if (r < 0) {
@@ -246,6 +291,7 @@ void worker_free(struct worker *w)
     stop_listening(w);
     loop_timer_free(w->drain);
     loop_timer_free(w->stale);
+    loop_timer_free(w->leave);
     if (w->loop)
         loop_turn(w->loop, 0); /* what ended in this turn is freed */
     loop_free(w->loop);

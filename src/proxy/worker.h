@@ -33,6 +33,10 @@ void worker_set_config(struct worker *w, struct proxy_config *c);
 /* From the main thread: no new connections; those that are there end with their requests, or after
  * drain_ms. */
 void worker_drain(struct worker *w, uint64_t drain_ms);
+/* From the main thread: the same, but not before nobody has come for a second, or linger_ms have
+ * passed, which count among drain_ms: others may hear late that we are to end. Clients are told to
+ * go meanwhile. worker_drain() ends it. */
+void worker_leave(struct worker *w, uint64_t linger_ms, uint64_t drain_ms);
 /* From the main thread: with their next answer clients are told to go, those too that come, until
  * it is off again. */
 void worker_tell_clients(struct worker *w, bool go);

@@ -80,6 +80,24 @@ def test_values_reach_the_programs(helm):
     assert {"--outbound-traffic-policy=REGISTRY_ONLY", "--trust-domain=td", "--certificate-lifetime=1h", "--proxy-image=localhost/fairlead/proxy:0.1.0", "--default-backend-service=a/b"} <= set(control["args"])
 
 
+def test_rules_made_by_nodes(helm):
+    """mesh.cni.enabled: the control plane knows, and each node has who makes them: root's folders are written to, nothing else may be done."""
+    assert not [o for o in template(helm) if o["metadata"]["name"] == "fairlead-cni"]
+    objects = template(helm, "mesh.cni.enabled=true", "mesh.cni.excludeNamespaces={a,b}", "mesh.cni.confName=10-net.conflist", "mesh.cni.binDir=/var/bin", "logLevel=debug")
+    assert "--cni" in named(objects, "Deployment", "fairlead-control")["spec"]["template"]["spec"]["containers"][0]["args"]
+    pod = named(objects, "DaemonSet", "fairlead-cni")["spec"]["template"]["spec"]
+    container, = pod["containers"]
+    known = run(BIN / "fairlead-cni-node", "--help")
+    for words in (container["args"], container["readinessProbe"]["exec"]["command"][1:]):
+        assert {f for f in (a.split("=")[0] for a in words) if not re.search(rf"{f}\b", known)} == set()
+        assert {"--exclude-namespaces=a,b,fairlead-system", "--cni-conf-name=10-net.conflist", "--cni-bin-dir=/host/bin", "--cni-conf-dir=/host/net.d"} <= set(words)
+    assert container["securityContext"] == {"runAsUser": 0, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}} and "hostNetwork" not in pod
+    assert {v["hostPath"]["path"] for v in pod["volumes"]} == {"/var/bin", "/etc/cni/net.d", "/run/fairlead-cni"}
+    rights = lambda *values: {(r["resources"][0], *r["verbs"]) for r in named(template(helm, "mesh.cni.enabled=true", *values), "ClusterRole", "fairlead-cni")["rules"]}  # noqa: E731
+    assert rights() == {("pods", "get", "list", "delete"), ("events", "create", "patch")}
+    assert rights("mesh.cni.repair=false") == {("pods", "get")}
+
+
 def test_beside_istiod(helm):
     """mesh.revisionOnly: of the webhooks those alone that ask for our revision, whatever pods or namespaces say to istio-injection."""
     webhooks = lambda *values: named(template(helm, *values), "MutatingWebhookConfiguration", "fairlead-sidecar-injector")["webhooks"]  # noqa: E731
@@ -100,6 +118,8 @@ def test_beside_istiod(helm):
     (["mesh.everywhere=true", "mesh.revisionOnly=true"], "/mesh"),
     (["control.enabled=false", "mesh.enabled=false"], "/gateway/enabled"),
     (["mesh.certificateLifetime=1 day"], "/mesh/certificateLifetime"),
+    (["mesh.cni.confName=net.conf"], "/mesh/cni/confName"),
+    (["mesh.cni.binDir=bin"], "/mesh/cni/binDir"),
     (["gateway.service.type=Other"], "/gateway/service/type"),
     (["ingress.configMap=noslash"], "/ingress/configMap"),
     (["control.extraArgs={log-level=debug}"], "/control/extraArgs"),

@@ -14,6 +14,7 @@ from suite import BIN, ROOT, run, wait_until
 
 PEERS = pathlib.Path(os.environ.get("PEERS", ROOT / "build/peers"))
 RUNTIME = PEERS / "runtime"  # Debian's packages, unpacked
+CNI_BIN, CNI_CONF = "/run/cni-bin", "/run/net.d"  # /run is each node's own
 NETWORK, PODS, SERVICES, API, DNS = "172.31.77", "10.244.0.0/16", "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 NEEDED = ["etcd-server", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "coredns", "helm-v3", "podmonitors.yaml", "runtime/usr/bin/containerd", "runtime/usr/sbin/runc", "runtime/usr/lib/cni/ptp"]
 
@@ -137,6 +138,7 @@ class Cluster:
         make = lambda program, name, *more: run(sys.executable, ROOT / "tools/image.py", program, "--name", f"localhost/{name}", "--output", folder / f"{name.replace('/', '-')}.tar", *more, timeout=300)  # noqa: E731
         for program in ("agent", "control", "proxy", "echo"):
             make(BIN / f"fairlead-{program}", f"fairlead/{program}", *(["--user", "0:0"] if program == "agent" else []))
+        make(BIN / "fairlead-cni-node", "fairlead/cni", "--user", "0:0", "--also", BIN / "fairlead-cni")
         make(shutil.which("sleep"), "pause", "--tag", "1", "--no-trust", "--args", "infinity")
         make(PEERS / "coredns", "coredns", "--tag", "1", "--user", "0:0", "--no-trust", "--max-bytes", 100 << 20)
 
@@ -168,8 +170,9 @@ class Cluster:
 
     def kubelet(self, node):
         path = {"PATH": f"{RUNTIME}/usr/bin:{RUNTIME}/usr/sbin:{os.environ['PATH']}"}
-        config, cni = node.folder / "containerd.toml", node.folder / "cni"
-        cni.mkdir()
+        config = node.folder / "containerd.toml"
+        node.run("cp", "-r", RUNTIME / "usr/lib/cni", CNI_BIN)  # of its own: others put plugins there
+        node.run("mkdir", CNI_CONF)
         config.write_text(f"""
 version = 2
 root = "/var/lib/containerd"
@@ -178,8 +181,8 @@ state = "/run/containerd"
   sandbox_image = "localhost/pause:1"
   restrict_oom_score_adj = true # who may not lower it (CAP_SYS_RESOURCE) runs pods all the same
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{RUNTIME}/usr/lib/cni"
-    conf_dir = "{cni}"
+    bin_dir = "{CNI_BIN}"
+    conf_dir = "{CNI_CONF}"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
 """)
@@ -202,7 +205,7 @@ state = "/run/containerd"
         cidrs = {}
         for node in self.nodes:
             cidrs[node.name] = wait_until(f"{node.name} is given a network for its pods", lambda: self.kubectl("get", "node", node.name, "-o", "jsonpath={.spec.podCIDR}", check=False).stdout or node.check(), 60)
-            (node.folder / "cni/10-pods.conflist").write_text(json.dumps({"cniVersion": "0.4.0", "name": "pods", "plugins": [
+            node.run("tee", f"{CNI_CONF}/10-pods.conflist", stdin=json.dumps({"cniVersion": "0.4.0", "name": "pods", "plugins": [
                 {"type": "ptp", "ipMasq": False, "ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": cidrs[node.name]}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}))
         for node, other in zip(self.nodes, reversed(self.nodes)):
             node.run("ip", "route", "add", cidrs[other.name], "via", other.address)

@@ -4,7 +4,7 @@ import os
 import pathlib
 import re
 
-from cluster import API, DNS, PEERS
+from cluster import API, CNI_BIN, CNI_CONF, DNS, PEERS
 from suite import ROOT, wait_until
 
 SYSTEM = "fairlead-system"
@@ -170,11 +170,37 @@ def test_an_injected_pair_talks_by_mutual_tls(cluster):
     assert '"cart"' in asked(from_shop, "-H", "Host: cart", f"http://{ip}/")
 
 
+def test_rules_made_by_the_nodes(cluster):
+    """The plugin is put in, a pod that starts then has no right to make rules and is led through its proxy all the same; taken out, nodes are as they were."""
+    chart = ("upgrade", "fairlead", ROOT / "deploy/chart", "--namespace", SYSTEM, "--set", f"agent.apiServer.host={cluster.nodes[0].address}", "--set", f"mesh.cni.binDir={CNI_BIN},mesh.cni.confDir={CNI_CONF}")
+    plugins = lambda node: [p["type"] for p in json.loads(node.run("cat", f"{CNI_CONF}/10-pods.conflist"))["plugins"]]  # noqa: E731
+    cluster.helm(*chart, "--set", "mesh.cni.enabled=true", "--wait", "--timeout", "180s", timeout=200)
+    cluster.wait_pods("app=fairlead-cni", 2, SYSTEM)
+    assert [plugins(node) for node in cluster.nodes] == [["ptp", "fairlead-cni"]] * 2
+    cluster.kubectl("label", "namespace", "shop", "pod-security.kubernetes.io/enforce=baseline")  # which refuses NET_ADMIN
+    cluster.kubectl("rollout", "restart", "deploy/cart", "-n", "shop")
+    cluster.kubectl("rollout", "status", "deploy/cart", "-n", "shop", "--timeout=90s", timeout=100)
+    cart, = cluster.wait_pods("app=cart", 1, "shop")
+    assert [c["name"] for c in cart["spec"]["initContainers"]] == ["istio-validation", "istio-proxy"]
+    ip = address(cluster, "cart", "shop")
+    shop, = cluster.wait_pods("app=shop", 1, "shop")
+    stranger, = cluster.wait_pods("app=client", 1, "plain")
+    wait_until("shop calls cart", lambda: '"cart"' in asked(lambda *a, **kw: cluster.in_pod(shop, *a, **kw), "-H", "Host: cart", f"http://{ip}/"), 60)
+    assert not asked(lambda *a, **kw: cluster.in_pod(stranger, *a, **kw), f"http://{ip}/"), "STRICT: what comes in goes through the proxy"
+    cluster.kubectl("label", "namespace", "shop", "pod-security.kubernetes.io/enforce-")
+    cluster.helm(*chart, "--wait", "--timeout", "180s", timeout=200)
+    wait_until("nodes are as they were", lambda: [plugins(node) for node in cluster.nodes] == [["ptp"]] * 2, 60)
+    for node in cluster.nodes:
+        assert node.run("test", "-e", f"{CNI_BIN}/fairlead-cni", check=False).returncode == 1
+
+
 def test_nobody_was_refused_anything(cluster):
     """By the API server's audit log: of all that our accounts have asked for, nothing; and each right of an agent is used, but to tell of what has not happened."""
     calls = [e for e in map(json.loads, (cluster.nodes[0].folder / "audit.log").read_text().splitlines()) if e["user"]["username"].startswith(f"system:serviceaccount:{SYSTEM}:")]
-    assert {e["user"]["username"].rsplit(":", 1)[1] for e in calls} == {"fairlead-agent", "fairlead-control"}
-    assert [(e["user"]["username"], e["verb"], e["requestURI"]) for e in calls if e["responseStatus"]["code"] in (401, 403)] == []
+    assert {e["user"]["username"].rsplit(":", 1)[1] for e in calls} == {"fairlead-agent", "fairlead-control", "fairlead-cni"}
+    # The chart takes the rights of fairlead-cni with it: by that it knows that nobody comes after it.
+    refused = [(e["user"]["username"].rsplit(":", 1)[1], e["verb"], e["requestURI"]) for e in calls if e["responseStatus"]["code"] in (401, 403)]
+    assert [r for r in refused if r[0] != "fairlead-cni"] == [] and {r[2] for r in refused} <= {f"/apis/apps/v1/namespaces/{SYSTEM}/daemonsets/fairlead-cni", "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1%2Cstatus.phase%3DPending&resourceVersion=0", "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-2%2Cstatus.phase%3DPending&resourceVersion=0"}
     used = {(e["objectRef"]["resource"], e["verb"]) for e in calls if e["user"]["username"].endswith("fairlead-agent") and "objectRef" in e}
     given = {(r, v) for rule in cluster.get("clusterrole", "fairlead-agent")["rules"] for r in rule["resources"] for v in rule["verbs"]}
     assert used - given == set() and given - used <= {("events", "create"), ("events", "patch")}

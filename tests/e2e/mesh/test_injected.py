@@ -1,5 +1,6 @@
 """`fairlead inject`: manifests of an app that knows nothing, applied with a proxy in them."""
 import json
+import time
 
 import lab_harness
 import pytest
@@ -48,3 +49,23 @@ def test_the_proxy_goes_with_its_pod(app):
         done = app.lab.fairlead("exec", shop, "-c", "echo", "--", "curl", "-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "http://cart/")
         assert done == "200"
     wait_until("it is replaced", lambda: cart not in [p["metadata"]["name"] for p in app.lab.pods("app=cart")] and len(app.lab.ready_pods("app=cart")) == 2)
+
+
+def test_who_hears_late_is_answered(app):
+    """Its app has ended, and its proxy takes connections for a while: a caller who does not know it yet is told to ask elsewhere, and not left alone."""
+    cart = app.lab.ready_pods("app=cart")[0]
+    url = f"http://{cart['status']['podIP']}:8080/"
+    seen = []
+
+    def ask():
+        done = app.lab.in_netns("node-1", "curl", "-s", "-m", "2", "-o", "/dev/null", "-D", "-", "-w", "%{http_code}", url, check=False).stdout.lower()
+        seen.append((time.monotonic(), done[-3:], "x-fairlead-unseen" in done and "connection: close" in done))
+    ask()
+    app.lab.fairlead("delete", "--wait=false", f"pod/{cart['metadata']['name']}")
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not [s for s in seen if s[1] == "000"]:
+        ask()
+    late = [s for s in seen if s[1] == "503"]
+    assert {"200", "503"} <= {s[1] for s in seen} and all(s[2] for s in late), seen
+    assert late[-1][0] - late[0][0] > 1, "who comes again and again keeps it for five seconds; once is not enough"
+    assert late[-1][0] - late[0][0] < 8, "and no longer"

@@ -7,6 +7,7 @@ import threading
 import lab_harness
 import pytest
 import sidecar
+from gateway import Gateway, rule
 from suite import FAIRLEAD, wait_until
 
 SYSTEM = "fairlead-system"
@@ -183,6 +184,26 @@ def test_traces(shop):
     b3 = "463ac35c9f6413ad48485a3953bb6124"
     assert call(shop, "web", "http://cart/b3", "-H", f"x-b3-traceid: {b3}", "-H", "x-b3-spanid: a2fb4a1d1a96d312", "-H", "x-b3-sampled: 1") == "200"
     wait_until("B3's, too", lambda: b3 in shop.fairlead("trace"))
+
+
+def test_gateways_tell_too(shop):
+    """A request from outside begins at the gateway: as an edge, and as the first span of its trace."""
+    gateway = Gateway(shop)
+    shop.apply({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "db"}, "spec": {"ingressClassName": "fairlead", "rules": [rule("db.example", ("/", "Prefix", "db"))]}})
+    gateway.all_do("it is served", lambda a: a.status == 200, "/", "db.example")
+    pair = ("fairlead-gateway", "db")
+    e = wait_until("it is an edge", lambda: pair in edges(shop) and {"client", "server"} <= set(edges(shop)[pair]) and edges(shop)[pair])
+    assert e["source"]["namespace"] == SYSTEM and e["security"] == "mutual_tls"
+    assert re.search(r'"fairlead-gateway\.fairlead-system".*"db\.default"|fairlead-gateway.*db', shop.fairlead("graph", "-o", "dot"))
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4737", "00f067aa0ba902b7"
+    assert gateway.ask("/from-outside", "db.example", headers={"traceparent": f"00-{trace}-{span}-01"}).status == 200
+
+    def spans():
+        done = shop.fairlead("trace", trace, "-o", "json", check=False).stdout
+        return done and done.strip().startswith("[") and len(json.loads(done)) == 2 and json.loads(done)
+    first, second = wait_until("both have told", spans)
+    assert (first["localEndpoint"]["serviceName"], second["localEndpoint"]["serviceName"]) == ("fairlead-gateway.fairlead-system", "db.default")
+    assert first["parentId"] == span and second["parentId"] == first["id"]
 
 
 def test_calls_go_on_without_a_control_plane(shop):

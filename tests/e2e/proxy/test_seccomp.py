@@ -3,6 +3,7 @@ import os
 
 import pytest
 from conftest import Client, Proxy
+from suite import wait_until
 
 sanitized = pytest.mark.skipif(bool(os.environ.get("FAIRLEAD_SANITIZED")), reason="no sanitizer can live in it")
 
@@ -24,6 +25,7 @@ def served(proxy):
 def test_every_thread_has_the_filter_and_serves(tmp_path, backend):
     p = Proxy(tmp_path, "--route", f"/=http://127.0.0.1:{backend.port}", "--concurrency", "3")
     assert served(p) == 200
+    wait_until("all threads are there", lambda: len(os.listdir(f"/proc/{p.process.pid}/task")) == 4)  # the first serves before the last is
     assert list(threads(p.process.pid)) == [("2", "1")] * 4
     p.stop()
 

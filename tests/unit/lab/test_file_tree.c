@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/files.h"
 #include "lab/file_tree.h"
 #include "test.h"
 

@@ -92,6 +92,31 @@ static void test_what_is_put_in(void **state)
     assert_false(inject_decide(pod, "a", NULL, &options).yes); /* not twice */
 }
 
+/* Where the node makes the rules: no right, and the same words, from which it knows which. */
+static void test_rules_of_the_node(void **state)
+{
+    const struct inject_options by_node = {
+        .image = "fairlead/proxy", .revision = "fairlead", .cni = true};
+    AUTO_JSON json_t *pod = json_of(
+        "{'metadata':{'annotations':{'traffic.sidecar.istio.io/excludeInboundPorts':'9100'}},"
+        "'spec':{'containers':[{'name':'app'}]}}");
+    (void)state;
+    assert_ok(inject_pod(pod, "web", &by_node, NULL));
+    const json_t *init = json_array_get(json_at(pod, "spec.initContainers"), 0);
+    AUTO_DONE(buf) struct buf args = {0}, rights = {0};
+    json_write(&args, json_object_get(init, "args"));
+    json_write(&rights, json_at(init, "securityContext.capabilities"));
+    assert_string_equal(json_key_str(init, "name"), "istio-validation");
+    assert_string_equal(buf_cstr(&args),
+                        "[\"interception\",\"--check\",\"--exclude-inbound-ports\",\"9100\"]");
+    assert_string_equal(buf_cstr(&rights), "{\"drop\":[\"ALL\"]}");
+    assert_int_equal(json_at_int(init, "securityContext.runAsUser", 0), 1337);
+    assert_true(json_is_true(json_at(init, "securityContext.runAsNonRoot")));
+    assert_non_null(strstr(json_string_value(json_object_get(json_at(pod, "metadata.annotations"),
+                                                             "sidecar.istio.io/status")),
+                           "\"initContainers\":[\"istio-validation\",\"istio-proxy\"]"));
+}
+
 /* Whoever scrapes by annotations is led to one page; the proxy is told where the app's own is. */
 static void test_metrics(void **state)
 {
@@ -219,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_gets_one),
         cmocka_unit_test(test_what_is_put_in),
+        cmocka_unit_test(test_rules_of_the_node),
         cmocka_unit_test(test_a_plain_container),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_annotations_that_cannot_be_heeded),

@@ -509,9 +509,34 @@ static void test_draining(void **state)
     (void)state;
     world_up(&w, false);
     http_conn_shutdown(w.hc);
-    turn(&w);
+    advance(&w, 999);
+    assert_false(w.peer_eof); /* a request may be on its way */
+    advance(&w, 2);
     expect_trace(&w, "close|");
     assert_true(w.peer_eof);
+    world_down(&w);
+    for (int before = 0; before < 2;
+         before++) { /* it was; of a new client, of one that has stayed */
+        world_up(&w, false);
+        if (before) {
+            GIVE(&w, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+            expect_trace(&w, "GET /a end|over done|");
+            expect_peer(&w, OK_ANSWER);
+        }
+        http_conn_shutdown(w.hc);
+        advance(&w, 900);
+        GIVE(&w, "GET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+        expect_trace(&w, "GET /b end|over done|close|");
+        expect_peer(&w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        assert_true(w.peer_eof);
+        world_down(&w);
+    }
+    world_up(&w, false); /* half of its head: as long as any head may take */
+    GIVE(&w, "GET / HTTP/1.1\r\nHo");
+    http_conn_shutdown(w.hc);
+    advance(&w, 9000);
+    GIVE(&w, "st: x\r\n\r\n");
+    expect_trace(&w, "GET / end|over done|close|");
     world_down(&w);
     world_up(&w, false);
     w.hold = true;

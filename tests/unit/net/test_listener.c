@@ -126,6 +126,25 @@ static void test_paths_that_are_none(void **state)
     unlink(path);
 }
 
+static void test_who_waits_when_it_goes(void **state)
+{
+    struct world w = {0};
+    struct listener_address a = {.ip = loopback()};
+    struct listener *l;
+    struct sockaddr_storage sa;
+    int fd;
+    (void)state;
+    assert_ok(loop_new(&w.loop, NULL));
+    assert_ok(listener_socket_open(&a, NULL, &fd, NULL));
+    assert_ok(listener_adopt(w.loop, fd, on_accept, &w, &l));
+    for (int i = 0; i < 100; i++) /* more than are accepted in a turn */
+        connect_to(&sa, ip_to_sockaddr(&a.ip, listener_port(l), &sa));
+    listener_accept_rest(l);
+    assert_int_equal(w.accepted, 100);
+    listener_free(l);
+    loop_free(w.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +152,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_adopted_stays_the_callers),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_paths_that_are_none),
+        cmocka_unit_test(test_who_waits_when_it_goes),
     };
     return RUN_TESTS(tests);
 }

@@ -1,10 +1,8 @@
-/* What a sidecar begins with: the table has nothing to say of it; what is missing is named. And the
- * lists of what is redirected. */
+/* What a sidecar begins with: the table has nothing to say of it; what is missing is named. */
 #include "test.h"
 
 #include <errno.h>
 
-#include "proxy/interception.h"
 #include "proxy/sidecar_bootstrap.h"
 #include "xds/xds_file.h"
 
@@ -75,33 +73,11 @@ static void test_what_is_missing(void **state)
     }
 }
 
-static void test_lists(void **state)
-{
-    static const char *const bad_ports[] = {"http", "0", "65536", "80;81", "-1"};
-    static const char *const bad_networks[] = {"10.0.0.0/33", "::/129", "host", "10.0.0"};
-    struct port_list ports = {0};
-    struct prefix_list networks = {0};
-    (void)state;
-    assert_ok(port_list_read(" 80, 443,,", &ports, NULL));
-    assert_true(!ports.all && ports.v.n == 2 && ports.v.v[0] == 80 && ports.v.v[1] == 443);
-    assert_ok(port_list_read("*", &ports, NULL));
-    assert_true(ports.all);
-    assert_ok(prefix_list_read("10.0.0.0/8,fd00::/8", &networks, NULL));
-    assert_int_equal(networks.v.n, 2);
-    for (size_t i = 0; i < ARRAY_LEN(bad_ports); i++)
-        assert_int_equal(port_list_read(bad_ports[i], &ports, NULL), -EINVAL);
-    for (size_t i = 0; i < ARRAY_LEN(bad_networks); i++)
-        assert_int_equal(prefix_list_read(bad_networks[i], &networks, NULL), -EINVAL);
-    vec_done(&ports.v);
-    vec_done(&networks.v);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_table_takes_it),
         cmocka_unit_test(test_what_is_missing),
-        cmocka_unit_test(test_lists),
     };
     return RUN_TESTS(tests);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "base/files.h"
 #include "lab/file_tree.h"
 #include "lab/node/pod_inputs.h"
 #include "lab/node/volume_payload.h"

@@ -1,13 +1,13 @@
 /* Two chains of NAT a family, and two that keep apart the pod's questions of DNS and the proxy's
  * own, which may have the same ports. Order matters: the first rule that fits decides. */
-#include "proxy/interception.h"
+#include "intercept/interception.h"
 
 #include <errno.h>
 #include <net/if.h>
 
 #include "base/err.h"
 
-#define TABLE    "fairlead-interception"
+#define TABLE    INTERCEPTION_TABLE
 #define OUTBOUND "outbound"
 #define INBOUND  "inbound"
 #define ASKED    "dns-asked"
@@ -203,7 +203,7 @@ static void write_owner(const struct interception *i, struct nfnl_batch *b, uint
 
 /* ---- DNS ---- */
 
-/* What the pod asks its name servers. */
+/* What the pod asks its name servers; all: whoever else it asks, but itself (write_dns_all). */
 static void write_dns(const struct interception *i, struct nfnl_batch *b)
 {
     VEC_FOREACH (p, &i->dns.v) {
@@ -216,6 +216,12 @@ static void write_dns(const struct interception *i, struct nfnl_batch *b)
     }
 }
 
+static void write_dns_all(const struct interception *i, struct nfnl_batch *b)
+{
+    RULE(b, OUTBOUND, match_udp(b, false, DNS_PORT); redirect(b, i->dns_port));
+    RULE(b, OUTBOUND, match_port(b, NFT_CMP_EQ, DNS_PORT); redirect(b, i->dns_port));
+}
+
 static void set_zone(struct nfnl_batch *b, uint16_t zone)
 {
     nfnl_immediate(b, nfnl_reg(0), &zone, sizeof(zone));
@@ -226,7 +232,7 @@ static void set_zone(struct nfnl_batch *b, uint16_t zone)
  * the pod's questions must not lead the proxy's to itself. */
 static void write_zones(const struct interception *i, struct nfnl_batch *b)
 {
-    if (!i->dns.v.n)
+    if (!i->dns.v.n && !i->dns.all)
         return;
     nfnl_chain_new(b, ASKED, "filter", NF_INET_LOCAL_OUT, RAW_PRIORITY);
     nfnl_chain_new(b, ANSWERED, "filter", NF_INET_PRE_ROUTING, RAW_PRIORITY);
@@ -242,6 +248,10 @@ static void write_zones(const struct interception *i, struct nfnl_batch *b)
         RULE(b, ANSWERED, match_ip(b, true, NFT_CMP_EQ, &p->ip); match_udp(b, true, DNS_PORT);
              set_zone(b, PROXYS_ZONE));
     }
+    if (i->dns.all) {
+        RULE(b, ASKED, match_udp(b, false, DNS_PORT); set_zone(b, PODS_ZONE));
+        RULE(b, ANSWERED, match_udp(b, true, DNS_PORT); set_zone(b, PROXYS_ZONE));
+    }
 }
 
 static void write_outbound(const struct interception *i, struct nfnl_batch *b)
@@ -256,6 +266,8 @@ static void write_outbound(const struct interception *i, struct nfnl_batch *b)
     write_owner(i, b, NFT_META_SKGID, i->gid, &loopback);
     write_dns(i, b);
     RULE(b, OUTBOUND, match_ip(b, false, NFT_CMP_EQ, &loopback); RETURN(b));
+    if (i->dns.all)
+        write_dns_all(i, b);
     VEC_FOREACH (port, &i->outbound_ports_except.v)
         RULE(b, OUTBOUND, match_port(b, NFT_CMP_EQ, *port); RETURN(b));
     VEC_FOREACH (p, &i->outbound_except.v)

@@ -7,6 +7,8 @@
 #include "base/vec.h"
 #include "codec/nfnl.h"
 
+#define INTERCEPTION_TABLE "fairlead-interception"
+
 struct port_list {
     bool all; /* "*" */
     VEC(uint16_t) v;
@@ -22,8 +24,9 @@ struct interception {
     uint16_t outbound_port, inbound_port;
     struct port_list inbound, inbound_except; /* at which the pod is served */
     struct prefix_list outbound, outbound_except;
-    struct prefix_list
-        dns; /* name servers: what the pod asks them goes to dns_port; none: to them */
+    /* Name servers: what the pod asks them goes to dns_port; none: to them. all: whomever it asks,
+     * but itself. */
+    struct prefix_list dns;
     uint16_t dns_port;
     struct port_list outbound_also, outbound_ports_except; /* also: whatever the address */
 };
