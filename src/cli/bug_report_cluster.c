@@ -5,6 +5,7 @@
 #include "cli/bug_report.h"
 #include "cli/exec.h"
 #include "cli/proxy_source.h"
+#include "cli/view_token.h"
 
 enum { AGENT_METRICS_PORT = 10249 };
 
@@ -123,6 +124,23 @@ static void on_syncz(struct collection *c, struct str body)
     }
 }
 
+static bool get_page(struct collection *c, const char *target, const char *path,
+                     struct cli_answer *ret)
+{
+    struct err err = {0};
+    view_token_want(c->session, c->report->control_namespace);
+    if (cli_request_view(c->session, target, ret, &err) < 0) {
+        bug_report_left_out(c->report, path, err_text(&err));
+        return false;
+    }
+    AUTO_CHARS char *why = ret->status == 200
+                               ? NULL
+                               : view_token_refusal(c->session, ret->status, buf_str(&ret->body));
+    if (why)
+        bug_report_left_out(c->report, path, why);
+    return !why;
+}
+
 static void add_control(struct collection *c, const char *pod)
 {
     static const struct {
@@ -138,7 +156,7 @@ static void add_control(struct collection *c, const char *pod)
         struct cli_answer a = {0};
         bool wanted = bug_report_wants(c->report, path, pages[i].what);
         bool names = streq(pages[i].file, "syncz.json"); /* a dry run names proxies, too */
-        if ((wanted || names) && get(c, target, path, &a)) {
+        if ((wanted || names) && get_page(c, target, path, &a)) {
             if (names)
                 on_syncz(c, buf_str(&a.body));
             if (wanted)

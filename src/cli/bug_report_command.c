@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "cli/bug_report.h"
+#include "cli/view_token.h"
 
 /* fairlead-bug-report-20260102-150405.tar, owned. */
 static char *default_file(uint64_t time_s)
@@ -50,6 +51,7 @@ int cli_bug_report(int argc, char **argv)
     bug_report_init(&r);
     struct arg args[] = {
         CLI_SESSION_ARGS(&s),
+        VIEW_ARGS(&s),
         {"output", 'o', ARG_STRING, &output, "FILE",
          "the archive (default fairlead-bug-report-DATE-TIME.tar); must not be there", 0, 0, false},
         {"dry-run", 0, ARG_BOOL, &r.dry_run, NULL, "say what would be in it, and take nothing", 0,

@@ -4,6 +4,7 @@
 
 #include "base/program.h"
 #include "kube/discovery.h"
+#include "net/http_client.h"
 
 int cli_get(int argc, char **argv);
 int cli_apply(int argc, char **argv);
@@ -40,6 +41,10 @@ struct cli_session {
     const char *kubeconfig;
     const char *context;
     const char *namespace_; /* -n, or the context's once opened */
+    /* How the control plane is asked: cli/view_token.h. */
+    const char *viewer;
+    char *view_field, *view_problem;
+    uint64_t view_until_ms;
 };
 /* The three flags; two more entries must follow in the caller's table. */
 #define CLI_SESSION_ARGS(s)                                                                        \
@@ -52,6 +57,7 @@ struct cli_session {
 /* Opens; on failure prints the error and returns its exit code, else -1. */
 int cli_session_open(struct cli_session *s);
 void cli_session_close(struct cli_session *s);
+void cli_session_forget_view(struct cli_session *s); /* the token, and why there is none */
 
 /* A request that is not plain JSON in, JSON out. Waits for the whole answer. */
 struct cli_answer {
@@ -61,6 +67,10 @@ struct cli_answer {
 int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
                 const char *content_type, struct str body, struct cli_answer *ret,
                 struct err *reterr) NODISCARD;
+/* The same, with fields of the caller's. */
+enum { CLI_REQUEST_MS = 30000 };
+int cli_request_whole(struct cli_session *s, const struct http_request *r, struct cli_answer *ret,
+                      struct err *reterr) NODISCARD;
 /* Prints the Status of a failed answer ("Error from server (NotFound): …") and returns the exit
  * code. */
 int cli_server_error(const struct cli_answer *a);

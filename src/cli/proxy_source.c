@@ -4,6 +4,7 @@
 
 #include "cli/exec.h"
 #include "cli/pod_choice.h"
+#include "cli/view_token.h"
 
 #define CONTROL_SELECTOR "app=fairlead-control"
 
@@ -112,21 +113,22 @@ static bool ask_one(struct cli_session *s, const char *ns, const char *pod, cons
                     void (*fn)(const char *control, json_t *answer, void *user), void *user)
 {
     AUTO_CHARS char *target = control_target(ns, pod, path);
-    struct kube_reply reply = {0};
+    AUTO_JSON json_t *object = NULL;
+    struct cli_answer a;
     struct err err = {0};
-    int r = kube_call_wait(s->client, "GET", target, NULL, NULL, &reply, &err);
-    if (r == 0 && !reply.object) /* a list is no object of the API */
-        IGNORE_RESULT(json_parse(buf_str(&reply.body), 0, NULL, &reply.object, NULL)); /* told */
-    bool ok = r == 0 && reply.status == 200 && reply.object;
-    const char *message = json_key_str(reply.object, "message");
+    view_token_want(s, ns);
+    int r = cli_request_view(s, target, &a, &err);
+    bool ok =
+        r == 0 && a.status == 200 && json_parse(buf_str(&a.body), 0, NULL, &object, NULL) == 0;
+    AUTO_CHARS char *why = ok                ? NULL
+                           : r < 0           ? xstrdup(err_text(&err))
+                           : a.status == 200 ? xstrdup("the answer is not JSON")
+                                             : view_token_refusal(s, a.status, buf_str(&a.body));
     if (ok)
-        fn(pod, reply.object, user);
+        fn(pod, object, user);
     else
-        fprintf(stderr, "warning: pod %s in namespace %s: %s\n", pod, ns,
-                r < 0     ? err_text(&err)
-                : message ? message
-                          : "the answer is not JSON");
-    kube_reply_done(&reply);
+        fprintf(stderr, "warning: pod %s in namespace %s: %s\n", pod, ns, why);
+    buf_done(&a.body);
     return ok;
 }
 
@@ -150,8 +152,8 @@ int control_pods(struct cli_session *s, const char *control_namespace, json_t **
 int control_is_silent(const char *control_namespace)
 {
     return program_fail(EXIT_FAILED,
-                        "--control-namespace says where its pods are; the right to get pods/proxy "
-                        "is needed",
+                        "--control-namespace says where its pods are; the rights to get pods/proxy "
+                        "and to create serviceaccounts/token of " VIEW_ACCOUNT " are needed there",
                         "no control plane answers in namespace %s (pods %s)", control_namespace,
                         CONTROL_SELECTOR);
 }

@@ -6,6 +6,7 @@
 #include "cli/cli_output.h"
 #include "cli/proxy_config.h"
 #include "cli/proxy_source.h"
+#include "cli/view_token.h"
 
 struct status_args {
     struct cli_session session;
@@ -59,6 +60,8 @@ static void print_all(const json_t *list)
         cli_table_add(&t, json_key_str(one, "version"));
     }
     cli_table_print(&t, true);
+    json_array_foreach((json_t *)(uintptr_t)list, i, one) if (json_key_str(one, "problem")) fprintf(
+        stderr, "warning: %s: %s\n", json_key_str(one, "name"), json_key_str(one, "problem"));
 }
 
 static int show_all(struct status_args *a)
@@ -237,6 +240,7 @@ int cli_proxy_status(int argc, char **argv)
          "where the control plane's pods are (default fairlead-system)", 0, 0, false},
         {"output", 'o', ARG_STRING, &a.output, "FORMAT", "table, json or yaml (default table)", 0,
          0, false},
+        VIEW_ARGS(&a.session),
         CLI_SESSION_ARGS(&a.session),
         {.name = NULL},
     };

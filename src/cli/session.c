@@ -22,8 +22,17 @@ int cli_session_open(struct cli_session *s)
     return -1;
 }
 
+void cli_session_forget_view(struct cli_session *s)
+{
+    if (s->view_field)
+        explicit_bzero(s->view_field, strlen(s->view_field));
+    free(TAKE(s->view_field));
+    free(TAKE(s->view_problem));
+}
+
 void cli_session_close(struct cli_session *s)
 {
+    cli_session_forget_view(s);
     kube_client_free(s->client);
     kube_config_free(s->config);
     if (s->loop)
@@ -57,11 +66,22 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
     buf_add_str(&w->answer->body, http_call_body(call));
 }
 
+int cli_request_whole(struct cli_session *s, const struct http_request *r, struct cli_answer *ret,
+                      struct err *reterr)
+{
+    static const struct http_call_ops ops = {.on_done = on_done};
+    struct waiter w = {.answer = ret, .err = reterr};
+    *ret = (struct cli_answer){0};
+    (void)http_call_start(kube_client_http(s->client), r, &ops, &w);
+    while (!w.done)
+        loop_turn(s->loop, -1);
+    return w.code;
+}
+
 int cli_request(struct cli_session *s, const char *method, const char *target, const char *accept,
                 const char *content_type, struct str body, struct cli_answer *ret,
                 struct err *reterr)
 {
-    static const struct http_call_ops ops = {.on_done = on_done};
     struct http_header headers[2] = {
         {STR("Accept"), str_from(accept ? accept : "application/json")},
         {STR("Content-Type"), str_from(content_type ? content_type : "application/json")}};
@@ -70,13 +90,8 @@ int cli_request(struct cli_session *s, const char *method, const char *target, c
                              .headers = headers,
                              .n_headers = body.n ? 2 : 1,
                              .body = body,
-                             .timeout_ms = 30000};
-    struct waiter w = {.answer = ret, .err = reterr};
-    *ret = (struct cli_answer){0};
-    (void)http_call_start(kube_client_http(s->client), &r, &ops, &w);
-    while (!w.done)
-        loop_turn(s->loop, -1);
-    return w.code;
+                             .timeout_ms = CLI_REQUEST_MS};
+    return cli_request_whole(s, &r, ret, reterr);
 }
 
 int cli_server_error(const struct cli_answer *a)

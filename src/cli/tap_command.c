@@ -5,6 +5,7 @@
 #include "cli/cli_output.h"
 #include "cli/pod_choice.h"
 #include "cli/traffic_source.h"
+#include "cli/view_token.h"
 #include "codec/url.h"
 
 enum { LINE_BYTES_MAX = 64 * 1024, AGAIN_MS = 1000 };
@@ -137,9 +138,9 @@ static void on_done(struct http_call *call, int code, const char *text, void *us
         loop_timer_start(s->again, AGAIN_MS); /* it has ended by itself */
         return;
     }
+    AUTO_CHARS char *why = view_token_refusal(&s->tap->args->session, s->status, buf_str(&s->part));
     s->tap->code = code < 0 ? program_fail(EXIT_UNREACHABLE, NULL, "tap: %s", text)
-                            : program_fail(EXIT_FAILED, NULL, "tap: HTTP %d: " STR_FMT, s->status,
-                                           STR_ARG(buf_str(&s->part)));
+                            : program_fail(EXIT_FAILED, NULL, "tap: %s", why);
     s->tap->over = true;
 }
 
@@ -148,7 +149,9 @@ static void on_again(void *user)
     static const struct http_call_ops ops = {
         .on_head = on_head, .on_data = on_data, .on_done = on_done};
     struct stream *s = user;
-    const struct http_request r = {.method = "GET", .target = s->target};
+    struct http_header token;
+    struct http_request r = {.method = "GET", .target = s->target, .headers = &token};
+    r.n_headers = view_token_header(&s->tap->args->session, &token);
     s->status = 0;
     s->call = http_call_start(kube_client_http(s->tap->args->session.client), &r, &ops, s);
 }
@@ -210,6 +213,7 @@ static int make_query(struct tap_args *a, struct buf *b)
 
 static int watch(struct tap_args *a, const json_t *controls, const char *query)
 {
+    view_token_want(&a->session, a->control_namespace);
     struct tap tap = {.args = a, .left = a->count ? a->count : -1, .code = -1};
     size_t n = json_array_size(controls);
     struct stream *streams = xcalloc(n, sizeof(*streams));
@@ -224,8 +228,10 @@ static int watch(struct tap_args *a, const json_t *controls, const char *query)
     tap.timer = loop_timer_new(a->session.loop, on_late, &tap);
     if (a->timeout_ms)
         loop_timer_start(tap.timer, a->timeout_ms);
-    while (!tap.over)
+    while (!tap.over) {
         loop_turn(a->session.loop, -1);
+        view_token_want(&a->session, a->control_namespace); /* for those that begin again */
+    }
     size_t silent = 0;
     for (size_t i = 0; i < n; i++)
         silent += streams[i].silent;
@@ -285,6 +291,7 @@ int cli_tap(int argc, char **argv)
          false},
         {"control-namespace", 0, ARG_STRING, &a.control_namespace, "NS",
          "where the control plane's pods are (default fairlead-system)", 0, 0, false},
+        VIEW_ARGS(&a.session),
         CLI_SESSION_ARGS(&a.session),
         {.name = NULL},
     };

@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "cli/cli_output.h"
 #include "cli/traffic_source.h"
+#include "cli/view_token.h"
 
 enum { BAR = 40, DEPTH_MAX = 32 };
 
@@ -246,6 +247,7 @@ int cli_trace(int argc, char **argv)
          "an answer of /debug/traces that was kept, - is stdin", 0, 0, false},
         {"control-namespace", 0, ARG_STRING, &a.control_namespace, "NS",
          "where the control plane's pods are (default fairlead-system)", 0, 0, false},
+        VIEW_ARGS(&a.session),
         CLI_SESSION_ARGS(&a.session),
         {.name = NULL},
     };

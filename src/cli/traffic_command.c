@@ -6,6 +6,7 @@
 
 #include "cli/cli_output.h"
 #include "cli/traffic_source.h"
+#include "cli/view_token.h"
 
 struct traffic_args {
     struct cli_session session;
@@ -371,7 +372,7 @@ static int end(struct traffic_args *a, int code)
          0,                                                                                        \
          0,                                                                                        \
          false},                                                                                   \
-        CLI_SESSION_ARGS(&(a)->session),                                                           \
+        VIEW_ARGS(&(a)->session), CLI_SESSION_ARGS(&(a)->session),                                 \
     {                                                                                              \
         .name = NULL                                                                               \
     }

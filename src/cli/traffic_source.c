@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli_output.h"
+#include "codec/url.h"
 
 static char *text_at(const json_t *j, const char *path)
 {
@@ -125,8 +126,15 @@ int traffic_edges_get(struct cli_session *s, const struct traffic_choice *c,
         if (code >= 0)
             return code;
     }
-    int code = c->file ? read_file(c->file, ret)
-                       : control_ask_each(s, c->control_namespace, "/debug/edges", add_answer, ret);
+    AUTO_DONE(buf) struct buf path = {0};
+    buf_addf(&path, "/debug/edges");
+    if (!c->file && !c->all_namespaces && s->namespace_) {
+        buf_addf(&path, "?namespace=");
+        url_encode(str_from(s->namespace_), &path);
+    }
+    int code = c->file
+                   ? read_file(c->file, ret)
+                   : control_ask_each(s, c->control_namespace, buf_cstr(&path), add_answer, ret);
     if (code >= 0)
         return code;
     choose(ret, c, s->namespace_);

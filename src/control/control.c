@@ -265,6 +265,18 @@ static void work_services(struct control *c)
     c->streams_changed = false;
 }
 
+/* Certificates that Ingresses name. */
+static void count_secret(struct control *c, const struct route_host *h, bool more)
+{
+    if (!h || str_empty(h->secret) || !streq(h->owner.kind, "Ingress"))
+        return;
+    uintptr_t n = (uintptr_t)map_find_cstr(&c->ingress_secrets, h->secret) + (more ? 1 : -1);
+    if (n)
+        map_put_cstr(&c->ingress_secrets, h->secret, (void *)n);
+    else
+        map_remove_cstr(&c->ingress_secrets, h->secret);
+}
+
 /* Of two doors that make a host one is served. h is taken. */
 static void work_host(struct control *c, enum route_door door, const char *name,
                       struct route_host *h)
@@ -278,7 +290,9 @@ static void work_host(struct control *c, enum route_door door, const char *name,
         check_backends(c, of);
         check_fields(c, of);
     }
+    count_secret(c, of, true);
     struct route_host *before = gateway_put_host(c->gateway, name, of);
+    count_secret(c, before, false);
     (void)(of ? map_put_cstr(&c->hosts, name, of) : map_remove_cstr(&c->hosts, name));
     const struct findings *told = before && before != of ? &before->findings : NULL;
     for (size_t i = 0; of && of != before && i < of->findings.n; i++)
@@ -647,6 +661,13 @@ static void on_token_finding(const struct finding *f, const char *uid, void *use
     on_istio_finding(istio_kind_find("RequestAuthentication"), f, uid, user);
 }
 
+static void on_right(const char *account, void *user)
+{
+    struct control *c = user;
+    if (c->service)
+        xds_service_secrets_changed(c->service, account);
+}
+
 static void on_keys(void *user)
 {
     struct control *c = user;
@@ -693,6 +714,7 @@ void control_set_leads(struct control *c, bool leads)
         (void)istio_watch_want(c->istio); /* sidecars may be with others */
     entry_status_set_leads(c->addresses, leads && c->options->allocates);
     object_status_set_leads(c->status, leads && c->options->allocates);
+    auto_registration_set_leads(c->registration, leads);
 }
 
 static void on_telemetry(void *user)
@@ -737,6 +759,7 @@ int control_new(struct kube_client *client, const struct control_options *o, str
         return r;
     }
     c->proxyless = proxyless_new(c->join);
+    c->rights = secret_rights_new(client, on_right, c);
     c->pods = pod_watch_new(client, &pod_ops, c);
     c->clusters = clusters_new(o->cluster_id, pod_watch_table(c->pods));
     c->authentications =
@@ -775,6 +798,10 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                             o->root_namespace});
     c->gateway_options = (struct gateway_routes_options){o->gateway_labels, o->root_namespace};
     c->gateways = gateway_routes_new(&c->gateway_options, mesh_get_rules(c->mesh));
+    c->registration = auto_registration_new(
+        client, &(struct auto_registration_options){.controller = o->host ?: "fairlead-control",
+                                                    .namespace_ = o->root_namespace,
+                                                    .pods = pod_watch_table(c->pods)});
     const struct istio_tables tables = {.rules = mesh_get_rules(c->mesh),
                                         .gateways = c->gateways,
                                         .authorizations = c->authorizations,
@@ -785,7 +812,8 @@ int control_new(struct kube_client *client, const struct control_options *o, str
                                         .telemetries = c->telemetries,
                                         .config = mesh_config_watch_get(c->mesh_config),
                                         .settings = c->settings,
-                                        .status = c->status};
+                                        .status = c->status,
+                                        .registration = c->registration};
     c->istio = istio_watch_new(client, &tables, &istio_ops, c);
     c->routes = ingress_routes_new(&o->ingress, c->join);
     c->named = named_objects_new(client, &named_ops, c);
@@ -814,7 +842,9 @@ void control_free(struct control *c)
     informer_free(c->secrets);
     gateway_free(c->gateway);
     proxyless_free(c->proxyless);
+    secret_rights_free(c->rights);
     istio_watch_free(c->istio);
+    auto_registration_free(c->registration);
     gateway_routes_free(c->gateways);
     route_hosts_done(&c->doors);
     credential_watch_free(c->credentials);
@@ -838,6 +868,7 @@ void control_free(struct control *c)
     event_recorder_free(c->events);
     service_join_free(c->join);
     map_done(&c->hosts);
+    map_done(&c->ingress_secrets);
     struct str key;
     for (size_t at = 0; map_next(&c->bad_certificates, &at, &key, NULL);)
         forget_bad_certificate(c, key);

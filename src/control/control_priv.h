@@ -2,6 +2,7 @@
 /* The control plane from within: control.c, and control_nodes.c, which tells proxies apart. */
 
 #include "control/authentication_watch.h"
+#include "control/auto_registration.h"
 #include "control/cluster_watch.h"
 #include "control/control.h"
 #include "control/credential_watch.h"
@@ -13,6 +14,7 @@
 #include "control/network_watch.h"
 #include "control/pod_watch.h"
 #include "control/proxyless.h"
+#include "control/secret_rights.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 #include "model/route_hosts.h"
@@ -52,7 +54,11 @@ struct control {
     struct ingress_config *config;
     control_observer *observer;
     void *observer_user;
-    struct map hosts;            /* name -> struct route_host: what the gateway has, borrowed */
+    struct secret_rights *rights;
+    struct auto_registration *registration;
+    struct map
+        ingress_secrets; /* namespace/name of certificates that Ingresses name -> how often */
+    struct map hosts;    /* name -> struct route_host: what the gateway has, borrowed */
     struct map bad_certificates; /* key of a Secret -> struct findings */
     bool streams_changed, telemetry_changed;
     uint64_t pending_since_us;

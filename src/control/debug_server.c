@@ -3,7 +3,9 @@
 #include <errno.h>
 
 #include "codec/pb_json.h"
+#include "codec/url.h"
 #include "control/model_page.h"
+#include "control/viewers.h"
 #include "net/http_server.h"
 #include "xds/redact.h"
 
@@ -14,7 +16,17 @@ struct debug_server {
     const struct injector *injector;     /* NULL: nobody waits for it */
     struct telemetry *telemetry;         /* NULL: sidecars are not served */
     struct balancer_addresses *balancer; /* NULL: nobody is given addresses */
+    struct viewers *viewers;
+    struct list_node questions;
     struct http_server *http;
+};
+
+/* Somebody of whom it is asked whether he may look. */
+struct question {
+    struct list_node node;
+    const struct debug_server *server;
+    struct http_exchange *exchange;
+    struct viewers_check *check;
 };
 
 static void reply(struct http_exchange *x, int status, const char *type, struct buf *body)
@@ -102,6 +114,43 @@ static void add_telemetry(const struct telemetry *telemetry, struct buf *b)
     add_rows(b, rows, ARRAY_LEN(rows));
 }
 
+static void add_viewers(const struct debug_server *s, struct buf *b)
+{
+    struct viewers_stats v = viewers_get_stats(s->viewers);
+    const struct {
+        const char *word;
+        uint64_t n;
+    } rows[] = {{"allowed", v.allowed},
+                {"unknown", v.unknown},
+                {"forbidden", v.forbidden},
+                {"busy", v.busy}};
+    buf_addf(b, "# HELP fairlead_control_viewers_total who asked for pages of this port from "
+                "elsewhere, by what came of it\n"
+                "# TYPE fairlead_control_viewers_total counter\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        buf_addf(b, "fairlead_control_viewers_total{result=\"%s\"} %llu\n", rows[i].word,
+                 (unsigned long long)rows[i].n);
+}
+
+static void add_registration(const struct debug_server *s, struct buf *b)
+{
+    struct auto_registration_stats r =
+        auto_registration_get_stats(control_registration(s->control));
+    const struct metric_row rows[] = {
+        {"fairlead_control_registered_workloads", "gauge", "WorkloadEntries that proxies have made",
+         r.entries},
+        {"fairlead_control_registered_workloads_connected", "gauge", "those whose proxies are here",
+         r.connected},
+        {"fairlead_control_registrations_total", "counter", "WorkloadEntries made", r.created},
+        {"fairlead_control_registrations_ended_total", "counter", "those taken away", r.deleted},
+        {"fairlead_control_registrations_refused_total", "counter", "proxies turned away",
+         r.refused},
+        {"fairlead_control_registrations_failed_total", "counter", "writes that failed, each try",
+         r.failed},
+    };
+    add_rows(b, rows, ARRAY_LEN(rows));
+}
+
 static void metrics(const struct debug_server *s, struct http_exchange *x)
 {
     struct control_stats c;
@@ -129,6 +178,8 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
     };
     add_rows(&b, rows, ARRAY_LEN(rows));
     add_certificates(s, &b);
+    add_viewers(s, &b);
+    add_registration(s, &b);
     if (s->telemetry)
         add_telemetry(s->telemetry, &b);
     if (s->balancer)
@@ -137,11 +188,16 @@ static void metrics(const struct debug_server *s, struct http_exchange *x)
 }
 
 /* Of one stream: what it was sent last, and whether it has taken it. */
+struct stream_list {
+    const struct control *control;
+    json_t *list;
+};
+
 static void add_stream(const struct xds_client_node *node, const struct xds_stream *stream,
                        void *user)
 {
-    json_t *list = user,
-           *one = json_pack("{s:o,s:o*,s:o*}", "proxy", json_text(str_from(node->id)), "cluster",
+    const struct stream_list *to = user;
+    json_t *one = json_pack("{s:o,s:o*,s:o*}", "proxy", json_text(str_from(node->id)), "cluster",
                             node->cluster ? json_text(str_from(node->cluster)) : NULL, "version",
                             node->version ? json_text(str_from(node->version)) : NULL);
     for (enum xds_resource type = 0; type < XDS_RESOURCES; type++) {
@@ -149,25 +205,31 @@ static void add_stream(const struct xds_client_node *node, const struct xds_stre
         xds_stream_get_state(stream, type, &st);
         if (!st.asked)
             continue;
-        const char *state = st.outstanding ? "STALE"
+        const char *state = st.withheld      ? "WITHHELD"
+                            : st.outstanding ? "STALE"
                             : st.refused && st.refused + st.acked >= st.sent && !st.acked
                                 ? "REJECTED"
                             : !st.sent ? "NOT SENT"
                                        : "SYNCED";
         json_object_set_new(one, xds_resource_type(type)->word,
-                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "state", state, "held",
-                                      (json_int_t)st.held, "sent", (json_int_t)st.sent, "acked",
-                                      (json_int_t)st.acked, "refused", (json_int_t)st.refused,
-                                      "waiting", (json_int_t)st.waiting));
+                            json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "state", state, "withheld",
+                                      (json_int_t)st.withheld, "held", (json_int_t)st.held, "sent",
+                                      (json_int_t)st.sent, "acked", (json_int_t)st.acked, "refused",
+                                      (json_int_t)st.refused, "waiting", (json_int_t)st.waiting));
     }
-    json_array_append_new(list, one);
+    if (node->account && control_keys_refused(to->control, node->account)) {
+        AUTO_CHARS char *why = xasprintf(
+            "%s may not list Secrets of its namespace: it is given no private keys", node->account);
+        json_object_set_new(one, "problem", json_text(str_from(why)));
+    }
+    json_array_append_new(to->list, one);
 }
 
 static void syncz(const struct debug_server *s, struct http_exchange *x)
 {
-    json_t *list = json_array();
-    xds_service_visit(s->xds, add_stream, list);
-    reply_json(x, list);
+    struct stream_list to = {s->control, json_array()};
+    xds_service_visit(s->xds, add_stream, &to);
+    reply_json(x, to.list);
 }
 
 static void snapshot(const struct debug_server *s, struct http_exchange *x)
@@ -205,7 +267,9 @@ static void clusterz(const struct debug_server *s, struct http_exchange *x)
     reply_json(x, control_describe_clusters(s->control));
 }
 
-static void on_request(struct http_exchange *x, void *user)
+/* ---- who may look ---- */
+
+static void answer(const struct debug_server *s, struct http_exchange *x)
 {
     static const struct {
         const char *path;
@@ -216,7 +280,6 @@ static void on_request(struct http_exchange *x, void *user)
                  {"/debug/syncz", syncz},
                  {"/debug/clusterz", clusterz},
                  {"/debug/config_dump", config_dump}};
-    const struct debug_server *s = user;
     if (s->telemetry && telemetry_answer(s->telemetry, x))
         return;
     for (size_t i = 0; i < ARRAY_LEN(pages); i++)
@@ -230,7 +293,129 @@ static void on_request(struct http_exchange *x, void *user)
         "/debug/edges, /debug/tap, /debug/traces");
 }
 
-int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
+/* As the API server says it, which passes on what we answer: its clients read it. */
+static void reply_refusal(struct http_exchange *x, int status, const char *text)
+{
+    const char *reason = status == 401   ? "Unauthorized"
+                         : status == 403 ? "Forbidden"
+                         : status == 429 ? "TooManyRequests"
+                                         : "ServiceUnavailable";
+    const struct http_header h[] = {{STR("Content-Type"), STR("application/json")},
+                                    {STR("X-Content-Type-Options"), STR("nosniff")},
+                                    {STR("WWW-Authenticate"), STR("Bearer")}};
+    AUTO_DONE(buf) struct buf b = {0};
+    AUTO_JSON json_t *j =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i}", "kind", "Status", "apiVersion", "v1", "status",
+                  "Failure", "message", text, "reason", reason, "code", status);
+    json_write(&b, j);
+    buf_add_char(&b, '\n');
+    http_exchange_reply(x, status, h, ARRAY_LEN(h) - (status != 401), buf_str(&b));
+}
+
+static void on_known(int status, const char *text, void *user)
+{
+    struct question *q = user;
+    const struct debug_server *s = q->server;
+    struct http_exchange *x = q->exchange;
+    list_remove(&q->node);
+    free(q);
+    http_exchange_set_done(x, NULL, NULL);
+    if (status == 200)
+        answer(s, x);
+    else
+        reply_refusal(x, status, text);
+}
+
+static void on_gone(struct http_exchange *x, void *user)
+{
+    struct question *q = user;
+    (void)x;
+    viewers_cancel(q->check);
+    list_remove(&q->node);
+    free(q);
+}
+
+/* The one namespace that a page is asked of; empty: all. */
+static char *asked_namespace(struct http_exchange *x, bool tap)
+{
+    struct str rest = http_exchange_query(x), name, value, ns = {0};
+    if (!tap)
+        return url_param(rest, "namespace");
+    while (url_param_next(&rest, &name, &value)) {
+        AUTO_DONE(buf) struct buf text = {0};
+        struct str pod;
+        if (!str_is(name, "pod") || url_decode(value, true, &text) < 0)
+            continue;
+        struct str one = str_cut(buf_str(&text), '/', &pod);
+        if (ns.p && !str_eq(ns, one)) {
+            free((char *)(uintptr_t)ns.p);
+            return NULL; /* of several */
+        }
+        if (!ns.p)
+            ns = str_from(str_dup(one));
+    }
+    return (char *)(uintptr_t)ns.p;
+}
+
+/* What one must have a right to; NULL: nothing. */
+static const struct view *view_of(struct str path)
+{
+    static const struct {
+        const char *path;
+        struct view view;
+    } pages[] = {{"/debug/edges", {"get", "traffic", {0}}},
+                 {"/debug/tap", {"watch", "traffic", {0}}},
+                 {"/debug/traces", {"get", "traces", {0}}},
+                 {"/debug/traces/", {"get", "traces", {0}}},
+                 {"/debug/", {"get", "configuration", {0}}}};
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+        if (str_is(path, pages[i].path) || (str_ends(str_from(pages[i].path), STR("/")) &&
+                                            str_starts(path, str_from(pages[i].path))))
+            return &pages[i].view;
+    return str_is(path, "/ready") || str_is(path, "/metrics") ? NULL : &pages[4].view;
+}
+
+/* Who runs something in our own pod, or has a way into it (exec, port-forward), as with Istio. Not
+ * 127.0.0.6, by which a sidecar passes on what comes from outside. */
+static bool is_from_here(struct http_exchange *x)
+{
+    struct ip ip, one, six;
+    return conn_direct_peer_addr(http_exchange_conn(x), &ip, NULL) == 0 &&
+           ip_parse(STR("127.0.0.1"), &one) == 0 && ip_parse(STR("::1"), &six) == 0 &&
+           (ip_eq(&ip, &one) || ip_eq(&ip, &six));
+}
+
+/* An API server keeps `authorization` for itself when it passes a request on. */
+static struct str token_field(const struct http_exchange *x)
+{
+    struct str own = http_exchange_header(x, "authorization");
+    return own.p ? own : http_exchange_header(x, "fairlead-authorization");
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct debug_server *s = user;
+    struct str path = http_exchange_path(x);
+    const struct view *needed = view_of(path);
+    bool tap = str_is(path, "/debug/tap");
+    if (!needed || is_from_here(x)) {
+        answer(s, x);
+        return;
+    }
+    AUTO_CHARS char *ns = tap || str_is(path, "/debug/edges") ? asked_namespace(x, tap) : NULL;
+    const struct view what = {needed->verb, needed->resource, str_from(ns ? ns : "")};
+    struct question *q = NEW(struct question);
+    q->server = s;
+    q->exchange = x;
+    list_add_tail(&s->questions, &q->node);
+    struct viewers_check *check = viewers_ask(s->viewers, token_field(x), &what, on_known, q);
+    if (!check) /* it is answered, and q gone */
+        return;
+    q->check = check;
+    http_exchange_set_done(x, on_gone, q);
+}
+
+int debug_server_new(struct kube_client *client, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
                      const struct certificate_service *certificates, struct debug_server **ret,
                      struct err *reterr)
@@ -241,12 +426,15 @@ int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
     s->control = control;
     s->xds = xds;
     s->certificates = certificates;
-    int r = http_server_new(l, ip, port, &config, &ops, s, &s->http, reterr);
-    if (r < 0)
+    list_init(&s->questions);
+    int r = http_server_new(kube_client_loop(client), ip, port, &config, &ops, s, &s->http, reterr);
+    if (r < 0) {
         free(s);
-    else
-        *ret = s;
-    return r;
+        return r;
+    }
+    s->viewers = viewers_new(client);
+    *ret = s;
+    return 0;
 }
 
 void debug_server_set_injector(struct debug_server *s, const struct injector *i)
@@ -269,6 +457,8 @@ void debug_server_free(struct debug_server *s)
     if (!s)
         return;
     http_server_free(s->http);
+    ASSERT(list_is_empty(&s->questions));
+    viewers_free(s->viewers);
     free(s);
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 /* What others ask of the control plane: /ready, /metrics, /debug/snapshot (the model),
  * /debug/syncz, /debug/config_dump, and of traffic /debug/edges, /debug/tap, /debug/traces.
- * Certificates are never in it. */
+ * Certificates are never in it. All but the first two is for who may look (control/viewers.h), and
+ * for who is in our own pod. */
 
 #include "control/balancer_addresses.h"
 #include "control/certificate_service.h"
@@ -12,7 +13,7 @@
 struct debug_server;
 
 /* All are borrowed and must outlive it. */
-int debug_server_new(struct loop *l, const struct ip *ip, uint16_t port,
+int debug_server_new(struct kube_client *client, const struct ip *ip, uint16_t port,
                      const struct control *control, const struct xds_service *xds,
                      const struct certificate_service *certificates, struct debug_server **ret,
                      struct err *reterr) NODISCARD;

@@ -11,7 +11,7 @@
 #include "control/translate.h"
 #include "net/tls.h"
 
-#define DEFAULT_SECRET "gateway-default" /* "default" is a proxy's own identity */
+#define DEFAULT_SECRET GATEWAY_DEFAULT_SECRET
 #define ALL_HOSTS      "*"
 
 enum { CERTIFICATE_DAYS = 3650, SECRET_NAME_MAX = 600, LISTENER_NAME_MAX = 80 };

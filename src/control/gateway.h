@@ -44,6 +44,7 @@ struct gateway_routes;
 void gateway_set_passages(struct gateway *g, const struct gateway_routes *from);
 /* key: namespace/name. Empty texts: it has gone. -EINVAL: not a certificate with its key; what was
  * there stays. */
+#define GATEWAY_DEFAULT_SECRET "gateway-default" /* "default" is a proxy's own identity */
 int gateway_put_secret(struct gateway *g, const char *key, struct str chain_pem, struct str key_pem,
                        struct err *reterr) NODISCARD;
 bool gateway_has_secret(const struct gateway *g, const char *key);

@@ -90,12 +90,14 @@ static void remove_entry(const struct istio_tables *from, struct str key)
 
 static const struct istio_object *put_workload(const struct istio_tables *to, const json_t *object)
 {
+    auto_registration_put_entry(to->registration, object);
     return service_entries_put_workload(to->entries, object);
 }
 
 static void remove_workload(const struct istio_tables *from, struct str key)
 {
     service_entries_remove_workload(from->entries, key);
+    auto_registration_remove_entry(from->registration, key);
 }
 
 static const struct istio_object *put_sidecar(const struct istio_tables *to, const json_t *object)
@@ -162,9 +164,20 @@ static const struct istio_object *put_unserved(const struct istio_tables *to, co
         (void)key;                                                                                 \
     }
 
-UNSERVED(group, "WorkloadGroup", NETWORKING)
 UNSERVED(filter, "EnvoyFilter", FILTERS)
 UNSERVED(plugin, "WasmPlugin", PLUGINS)
+
+/* What is wrong with it is told as of those. */
+static const struct istio_object *put_group(const struct istio_tables *to, const json_t *object)
+{
+    auto_registration_put_group(to->registration, object);
+    return put_unserved(to, object, "WorkloadGroup", NETWORKING);
+}
+
+static void remove_group(const struct istio_tables *from, struct str key)
+{
+    auto_registration_remove_group(from->registration, key);
+}
 
 #define KIND(name, group, plural, function, effect)                                                \
     {                                                                                              \

@@ -4,6 +4,7 @@
  * among the mesh's rules and policies. Policies that are there but may not be read are no empty
  * list: then nobody is served. */
 
+#include "control/auto_registration.h"
 #include "control/entry_status.h"
 #include "control/object_status.h"
 #include "kube/client.h"
@@ -30,6 +31,7 @@ struct istio_tables {
     struct proxy_settings_table *settings;   /* of proxies that are put beside pods */
     struct object_status *status;            /* what is told of them there */
     struct unserved_object **unserved;       /* the watch's own */
+    struct auto_registration *registration;  /* of machines, by their groups */
 };
 
 /* What an object of a kind is about. */

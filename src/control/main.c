@@ -152,7 +152,10 @@ static int start(struct settings *s, const struct kube_config *config,
                  const struct control_options *o, struct parts *p, struct err *reterr)
 {
     static const struct xds_service_ops ops = {.on_node = control_on_node,
-                                               .on_end = control_on_end};
+                                               .on_end = control_on_end,
+                                               .on_health = control_on_health,
+                                               .on_account = control_on_account,
+                                               .may_have = control_may_have};
     struct xds_service_options xo;
     struct ip xds_ip, debug_ip, injection_ip;
     uint16_t xds_port, debug_port, injection_port;
@@ -177,7 +180,7 @@ static int start(struct settings *s, const struct kube_config *config,
     r = r < 0 ? r
               : xds_service_new(p->loop, &xds_ip, xds_port, &xo, &ops, p->control, &p->xds, reterr);
     r = r < 0 ? r
-              : debug_server_new(p->loop, &debug_ip, debug_port, p->control, p->xds,
+              : debug_server_new(p->client, &debug_ip, debug_port, p->control, p->xds,
                                  p->certificates, &p->debug, reterr);
     if (r < 0)
         return r;
@@ -388,7 +391,8 @@ static struct arg flags[] = {
     {"revision", 0, ARG_STRING, &given.inject.revision, "NAME",
      "ours, as istio.io/rev says it (default fairlead)", 0, 0, false},
     {"plain-secrets", 0, ARG_BOOL, &given.plain_secrets, NULL,
-     "send private keys to plain streams from other machines, too: for the lab", 0, 0, false},
+     "send private keys to plain streams, too, whoever asks: for tries on one machine", 0, 0,
+     false},
     {"debug-bind-address", 0, ARG_STRING, &given.debug, "IP:PORT",
      "/ready, /metrics, /debug (default 127.0.0.1:15014)", 0, 0, false},
     {"ingress-controllers", 0, ARG_STRING, &given.controllers_text, "NAME,…",

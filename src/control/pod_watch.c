@@ -60,7 +60,8 @@ static void on_node_error(const char *text, void *user)
 static void on_change(const struct workload *w, void *user)
 {
     const struct pod_watch *p = user;
-    if (informer_synced(p->informer)) /* until then nobody has been told anything */
+    /* Until then nobody has been told anything; entries may come before pods are wanted. */
+    if (p->informer && informer_synced(p->informer))
         p->ops->on_change(w, p->user);
 }
 

@@ -176,11 +176,13 @@ static void reply(struct http_exchange *x, int status, json_t *j)
         http_exchange_reply(x, status, h, ARRAY_LEN(h), buf_str(&body));
 }
 
+/* Of a namespace, at either end, or all. */
 static void answer_edges(struct telemetry *t, struct http_exchange *x)
 {
+    AUTO_CHARS char *ns = url_param(http_exchange_query(x), "namespace");
     reply(x, 200,
-          json_pack("{s:o,s:I}", "edges", traffic_sink_edges(t->sink, time_mono_ms()), "proxies",
-                    (json_int_t)t->stats.streams));
+          json_pack("{s:o,s:I}", "edges", traffic_sink_edges(t->sink, ns, time_mono_ms()),
+                    "proxies", (json_int_t)t->stats.streams));
 }
 
 static void answer_trace(struct telemetry *t, struct http_exchange *x, struct str id)

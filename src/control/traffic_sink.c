@@ -267,14 +267,20 @@ static int by_names(const void *a, const void *b)
     return d;
 }
 
-json_t *traffic_sink_edges(struct traffic_sink *s, uint64_t now_ms)
+static bool is_of(const struct edge *e, const char *ns)
+{
+    return str_empty(ns) || streq(e->names[SOURCE_NS], ns) || streq(e->names[DESTINATION_NS], ns);
+}
+
+json_t *traffic_sink_edges(struct traffic_sink *s, const char *ns, uint64_t now_ms)
 {
     VEC(struct edge *) all = {0};
     json_t *list = json_array();
     void *e;
     sweep(s, now_ms);
     for (size_t at = 0; map_next(&s->edges, &at, NULL, &e);)
-        vec_push(&all, e);
+        if (is_of(e, ns))
+            vec_push(&all, e);
     if (all.n)
         qsort(all.v, all.n, sizeof(*all.v), by_names);
     VEC_FOREACH (one, &all)

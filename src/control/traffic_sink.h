@@ -30,8 +30,8 @@ void traffic_sink_free(struct traffic_sink *s); /* NULL is allowed */
 void traffic_sink_add(struct traffic_sink *s, uint64_t now_ms, const struct traffic_reporter *r,
                       const Fairlead__Telemetry__V1__Traffic *m);
 /* [{source, destination, service, protocol, security, client, server}], by names; client and server
- * as model/traffic.h has them, where that end tells. */
-json_t *traffic_sink_edges(struct traffic_sink *s, uint64_t now_ms);
+ * as model/traffic.h has them, where that end tells. ns: with an end there; NULL or "": all. */
+json_t *traffic_sink_edges(struct traffic_sink *s, const char *ns, uint64_t now_ms);
 
 struct traffic_sink_stats {
     size_t edges;

@@ -64,8 +64,10 @@ static void stream_free(struct stream *s)
     VEC_FOREACH (b, &s->early)
         buf_done(b);
     vec_done(&s->early);
-    free(s->who.account);
     xds_stream_free(s->xds);
+    if (s->who.account && s->service->ops->on_account)
+        s->service->ops->on_account(s->who.account, false, s->service->user);
+    free(s->who.account);
     if (s->part)
         s->service->ops->on_end(s->part, s->service->user);
     free(s->who.id);
@@ -130,8 +132,21 @@ static void on_answer(const struct xds_answer *a, void *user)
              kv_s("type", xds_resource_type(a->type)->word), kv_s("error", a->text));
 }
 
+static enum xds_may may_have(struct str secret, void *user)
+{
+    const struct stream *s = user;
+    return s->service->ops->may_have(s->who.account, secret, s->service->user);
+}
+
+static void on_health(bool healthy, const char *message, void *user)
+{
+    struct stream *s = user;
+    if (s->part && s->service->ops->on_health)
+        s->service->ops->on_health(s->part, healthy, message, s->service->user);
+}
+
 static const struct xds_stream_ops xds_ops = {
-    .send = on_send, .on_node = on_node, .on_answer = on_answer};
+    .send = on_send, .on_node = on_node, .on_answer = on_answer, .on_health = on_health};
 
 static void push(struct stream *s)
 {
@@ -187,6 +202,8 @@ static void on_known(bool ok, const char *name, const char *why, void *user)
         return;
     }
     s->who.account = xstrdup(name);
+    if (s->service->ops->on_account)
+        s->service->ops->on_account(name, true, s->service->user);
     while (s->early.n) {
         struct buf first = s->early.v[0];
         vec_remove(&s->early, 0);
@@ -226,13 +243,6 @@ static void on_over(struct grpc_server_call *call, void *user)
     stream_free(s);
 }
 
-static bool is_from_here(struct grpc_server_call *call)
-{
-    struct ip ip;
-    return conn_direct_peer_addr(grpc_server_call_conn(call), &ip, NULL) == 0 &&
-           ip_is_loopback(&ip);
-}
-
 static void on_call(struct grpc_server_call *call, void *user)
 {
     static const struct grpc_server_call_ops ops = {.on_message = on_message,
@@ -257,9 +267,11 @@ static void on_call(struct grpc_server_call *call, void *user)
     s->service = service;
     s->call = call;
     s->xds = xds_stream_new(delta, &xds_ops, s);
-    s->secrets = door->tls || service->plain_secrets || is_from_here(call);
+    s->secrets = door->tls || service->plain_secrets;
     if (!s->secrets)
         xds_stream_hide_secrets(s->xds);
+    else if (door->tls && service->ops->may_have)
+        xds_stream_guard_secrets(s->xds, may_have, s);
     list_add_tail(&service->streams, &s->node);
     service->stats.streams++;
     service->stats.streams_ever++;
@@ -331,6 +343,17 @@ void xds_service_push(struct xds_service *s)
 {
     LIST_FOREACH (node, &s->streams)
         push(CONTAINER_OF(node, struct stream, node));
+}
+
+void xds_service_secrets_changed(struct xds_service *s, const char *account)
+{
+    LIST_FOREACH (node, &s->streams) {
+        struct stream *one = CONTAINER_OF(node, struct stream, node);
+        if (!one->who.account || !streq(one->who.account, account))
+            continue;
+        xds_stream_secrets_changed(one->xds);
+        push(one);
+    }
 }
 
 void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret)

@@ -22,13 +22,16 @@ struct xds_service_ops {
                                const struct xds_caller *caller, void **ret_part, void *user,
                                struct err *reterr);
     void (*on_end)(void *part, void *user); /* nobody looks at its set any more */
+    /* Istio's agents tell whether the workload is well. */
+    void (*on_health)(void *part, bool healthy, const char *message, void *user);
+    /* Over TLS: a stream of that account begins, or ends. May it have that secret? NULL: each. */
+    void (*on_account)(const char *account, bool begins, void *user);
+    enum xds_may (*may_have)(const char *account, struct str secret, void *user);
 };
 
 struct xds_service_options {
     struct kube_client *client; /* asked about tokens */
-    /* Private keys go to plain streams from other machines, too. Else only to those from loopback:
-     * nobody else on the network is to read them, or to ask for them. */
-    bool plain_secrets;
+    bool plain_secrets; /* private keys go to plain streams, too, which say not who they are */
     /* Other calls of gRPC over TLS: true: it is taken. NULL: there are none. */
     bool (*on_other)(struct grpc_server_call *call, void *user);
     void *other;
@@ -50,6 +53,8 @@ uint16_t xds_service_port(const struct xds_service *s);
 uint16_t xds_service_tls_port(const struct xds_service *s); /* 0: it is not open */
 /* Sets have changed: what may go goes. */
 void xds_service_push(struct xds_service *s);
+/* Of that account: what secrets it may have may be something else now. */
+void xds_service_secrets_changed(struct xds_service *s, const char *account);
 void xds_service_get_stats(const struct xds_service *s, struct xds_service_stats *ret);
 /* Who is at the other end, as it says. */
 struct xds_client_node {

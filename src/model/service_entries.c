@@ -3,6 +3,7 @@
 
 #include "base/vec.h"
 #include "model/service_selectors.h"
+#include "model/workload_registration.h"
 
 struct added {
     struct service_entry *entry;
@@ -288,6 +289,9 @@ const struct istio_object *service_entries_put_workload(struct service_entries *
     check_workload(e);
     AUTO_CHARS char *name = xasprintf(".we/%s", e->o.name);
     AUTO_JSON json_t *pod = service_entry_workload(e->o.ns, name, e->o.name, e->o.spec);
+    if (registration_is_unwell(object)) /* known, and called by nobody: as a pod that ends */
+        json_object_set_new(json_object_get(pod, "metadata"), "deletionTimestamp",
+                            json_string("unwell"));
     struct workload_entry *before = map_put_cstr(&t->workloads, e->o.key, e);
     bool moved = before && !json_equal(json_object_get(before->o.spec, "ports"),
                                        json_object_get(e->o.spec, "ports"));

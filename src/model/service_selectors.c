@@ -151,7 +151,7 @@ static void add_entry(const struct service_selectors *t, json_t *list, struct st
     AUTO_CHARS char *of = xasprintf("%s/.we/%s", e->o.ns, e->o.name);
     const struct workload *w = workloads_find(t->pods, str_from(of));
     char text[IP_TEXT_BYTES];
-    if (!w || !w->n_ips || !selects(t, key, s, w))
+    if (!w || w->ending || !w->n_ips || !selects(t, key, s, w))
         return;
     AUTO_JSON json_t *ports = ports_of(s, e->o.spec);
     if (json_array_size(ports))

@@ -80,18 +80,14 @@ static void read_group(struct object_reader *r, const json_t *spec)
 
 static const struct row {
     const char *kind, *group, *hint;
-    const char *what;                                          /* NULL: it has no effect */
     const char *id;                                            /* of what cannot be read in it */
     void (*read)(struct object_reader *r, const json_t *spec); /* NULL: nobody reads it */
 } rows[] = {
     {"EnvoyFilter", "networking.istio.io/",
-     "say it by a VirtualService, DestinationRule, Sidecar or Telemetry", NULL, NULL, NULL},
+     "say it by a VirtualService, DestinationRule, Sidecar or Telemetry", NULL, NULL},
     {"WasmPlugin", "extensions.istio.io/",
-     "let a service do it: AuthorizationPolicy CUSTOM, or a route to it", NULL, NULL, NULL},
-    {"WorkloadGroup", "networking.istio.io/",
-     "write a WorkloadEntry for each workload, with the words of its template",
-     "workloads are not registered by themselves: a WorkloadGroup has no effect here",
-     "WorkloadGroupInvalid", read_group},
+     "let a service do it: AuthorizationPolicy CUSTOM, or a route to it", NULL, NULL},
+    {"WorkloadGroup", "networking.istio.io/", NULL, "WorkloadGroupInvalid", read_group},
 };
 
 static const struct row *find(const char *kind, const char *version)
@@ -122,10 +118,7 @@ struct unserved_object *unserved_object_decode(const json_t *object, const char 
     if (row->read)
         row->read(&r, u->o.spec);
     reader_leave(&r, mark);
-    if (row->what)
-        finding_add(&u->o.findings, FINDING_WARNING, "KindNotServed", u->o.key, "spec", row->hint,
-                    "%s", row->what);
-    else
+    if (!row->read) /* nobody reads it, nobody heeds it */
         finding_add(&u->o.findings, FINDING_WARNING, "KindNotServed", u->o.key, "spec", row->hint,
                     "%s %s has no effect here", *row->kind == 'E' ? "an" : "a", row->kind);
     return u;

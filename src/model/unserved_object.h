@@ -1,13 +1,13 @@
 #pragma once
 /* Kinds of Istio's that are taken and have no effect here: nobody is to believe that they have.
- * What an object of one says is looked at as far as somebody might mean it. Pure. */
+ * And WorkloadGroups, of which it is looked at what they say, and nothing else is kept. Pure. */
 
 #include "model/istio_object.h"
 
 bool unserved_kind(const char *kind, const char *version);
 
 struct unserved_object {
-    struct istio_object o; /* its findings: at least that it has no effect */
+    struct istio_object o; /* its findings; of a kind without effect at least that */
 };
 
 /* NULL: of no such kind, or it has no name. */

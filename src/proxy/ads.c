@@ -40,6 +40,7 @@ struct ads {
     char *token_file; /* NULL: none */
     bool identity;
     struct name_table *names; /* NULL: there is no DNS here */
+    char *unwell;             /* how the workload is; "": well; NULL: not known */
 };
 
 /* ---- the stream ---- */
@@ -111,6 +112,16 @@ static void on_open(struct grpc_channel *c, void *user)
     log_info("connected to the control plane", kv_s("cluster", a->cluster));
     a->open_since_ms = loop_now_ms(a->loop);
     xds_client_open(a->client);
+    if (a->unwell)
+        xds_client_tell_health(a->client, !*a->unwell, a->unwell);
+}
+
+void ads_tell_health(struct ads *a, bool healthy, const char *message)
+{
+    free(a->unwell);
+    a->unwell = xstrdup(healthy ? "" : *message ? message : "unhealthy");
+    if (a->call)
+        xds_client_tell_health(a->client, healthy, a->unwell);
 }
 
 static void on_close(struct grpc_channel *c, int code, const char *text, void *user)
@@ -335,6 +346,7 @@ void ads_free(struct ads *a)
     free(a->cluster);
     free(a->authority);
     free(a->token_file);
+    free(a->unwell);
     free(a);
 }
 

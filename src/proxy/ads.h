@@ -20,6 +20,8 @@ int ads_new(struct loop *l, struct store *s, const Envoy__Config__Bootstrap__V3_
             const struct ads_options *o, struct ads **ret, struct err *reterr) NODISCARD;
 void ads_free(struct ads *a);                 /* NULL is allowed */
 const char *ads_cluster(const struct ads *a); /* the control plane's */
+/* How the workload is: told now, and at the beginning of each stream. */
+void ads_tell_health(struct ads *a, bool healthy, const char *message);
 /* A resource is wanted, or no more; name "": all of the kind. */
 void ads_want(struct ads *a, enum xds_resource type, struct str name, bool wanted);
 /* What is accepted is kept by g, which outlives a, and what it has already comes into the store. */

@@ -93,6 +93,27 @@ static int read_probes(struct app_probes_config *ret)
     return 0;
 }
 
+/* What a machine's proxy asks its app, beside those; negative: told. */
+static int read_health(struct app_probes_config *to, struct health_settings *ret)
+{
+    const char *config = getenv("PROXY_CONFIG");
+    AUTO_CHARS char *probers = NULL;
+    struct app_probe_table own = {0};
+    struct err err = {0};
+    if (str_empty(getenv("ISTIO_META_AUTO_REGISTER_GROUP")) || str_empty(config))
+        return 0;
+    int r = health_settings_parse(str_from(config), ret, &probers, &err);
+    if (r == 0 && probers)
+        r = app_probe_table_parse(str_from(probers), &own, &err);
+    if (r < 0)
+        return program_fail(EXIT_USAGE_ERROR, "write it as JSON: {\"readinessProbe\": {…}}",
+                            "PROXY_CONFIG: %s", err_text(&err));
+    for (size_t i = 0; i < own.n; i++)
+        vec_push(&to->table, own.v[i]);
+    vec_done(&own); /* what is in it is the other's now */
+    return 0;
+}
+
 /* The bootstrap that was asked for, checked; negative: told. */
 static int read_bootstrap(const struct settings *s, struct arena *a,
                           Envoy__Config__Bootstrap__V3__Bootstrap **ret)
@@ -132,7 +153,8 @@ static int make_proxy(const struct settings *s, struct proxy **ret)
     struct proxy_options options = s->options;
     if (s->validate)
         options.keep.dir = NULL;
-    if (s->sidecar && !s->validate && read_probes(&options.probes) > 0)
+    if (s->sidecar && !s->validate &&
+        (read_probes(&options.probes) > 0 || read_health(&options.probes, &options.health) > 0))
         return -EINVAL;
     const char *dns = getenv("ISTIO_META_DNS_CAPTURE");
     options.dns = s->sidecar && !s->validate && dns && streq(dns, "true");

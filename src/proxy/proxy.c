@@ -36,9 +36,10 @@ struct proxy {
     struct identity *identity;   /* NULL: none */
     struct telemetry *telemetry; /* NULL: it is no sidecar's, or of nobody known */
     struct last_good *good;
-    struct admin *admin;       /* NULL: none is asked for */
-    struct app_probes *probes; /* NULL: it is no sidecar */
-    struct dns_capture *dns;   /* NULL: the pod asks others */
+    struct admin *admin;          /* NULL: none is asked for */
+    struct app_probes *probes;    /* NULL: it is no sidecar */
+    struct health_report *health; /* NULL: nobody is told */
+    struct dns_capture *dns;      /* NULL: the pod asks others */
     struct name_table names;
     struct resolv_conf resolv;
     struct listener_address admin_at;
@@ -281,6 +282,7 @@ void proxy_free(struct proxy *p)
         worker_free(p->workers[--p->n]);
     p->running = false;
     admin_free(p->admin);
+    health_report_free(p->health);
     app_probes_free(p->probes);
     dns_capture_free(p->dns);
     resolv_conf_done(&p->resolv);
@@ -441,6 +443,21 @@ static int start_probes(struct proxy *p, struct err *reterr)
     return o->port ? app_probes_new(p->loop, o, &ops, p, &p->probes, reterr) : 0;
 }
 
+static void on_health(bool healthy, const char *message, void *user)
+{
+    struct proxy *p = user;
+    log_info(healthy ? "the workload is well" : "the workload is not well",
+             kv_s("cause", healthy ? "" : message));
+    ads_tell_health(p->ads, healthy, message);
+}
+
+static void start_health(struct proxy *p)
+{
+    if (p->probes && p->ads && p->options.health.period_ms)
+        p->health =
+            health_report_new(p->loop, &p->options.health, p->options.probes.port, on_health, p);
+}
+
 static int start_dns(struct proxy *p, struct err *reterr)
 {
     enum { SERVER_PORT = 53 };
@@ -464,6 +481,8 @@ int proxy_run(struct proxy *p, struct err *reterr)
     int r = start_admin(p, reterr);
     if (r == 0)
         r = start_probes(p, reterr);
+    if (r == 0)
+        start_health(p);
     if (r == 0)
         r = start_dns(p, reterr);
     if (r == 0)

@@ -5,12 +5,14 @@
 
 #include "base/err.h"
 #include "proxy/app_probes.h"
+#include "proxy/health_report.h"
 #include "proxy/last_good.h"
 
 struct proxy;
 
 struct proxy_options {
     struct app_probes_config probes; /* of a sidecar; port 0: none; taken by proxy_run */
+    struct health_settings health;   /* of a machine; by those probes */
     struct last_good_options keep;   /* dir NULL: nothing is kept on disk */
     unsigned workers;
     uint64_t drain_ms;

@@ -10,6 +10,7 @@
 #include "xds/xds_types.h"
 
 enum { ADMIN_PORT = 15000, READY_PORT = 15021, CONTROL_PORT = 15012 };
+enum { PROXY_CONFIG_BYTES_MAX = 256 * 1024 };
 
 #define HTTP_OPTIONS "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -108,6 +109,22 @@ static void add_own_words(char *const *environment, json_t *metadata)
     }
 }
 
+/* Of PROXY_CONFIG whether the workload is asked how it is: so its entry says. */
+static void add_probe(char *const *environment, json_t *metadata)
+{
+    struct str value;
+    for (; environment && *environment; environment++) {
+        AUTO_JSON json_t *config = NULL;
+        if (!str_is(str_cut(str_from(*environment), '=', &value), "PROXY_CONFIG") || !value.p ||
+            json_parse(value, PROXY_CONFIG_BYTES_MAX, NULL, &config, NULL) < 0)
+            continue;
+        json_t *probe = json_object_get(config, "readinessProbe");
+        if (json_is_object(probe))
+            json_object_set_new(metadata, "PROXY_CONFIG",
+                                json_pack("{s:O}", "readinessProbe", probe));
+    }
+}
+
 /* What istiod asks for, too: it gives a node nothing whose metadata it cannot read. */
 static json_t *node(const struct sidecar_bootstrap *s)
 {
@@ -119,6 +136,7 @@ static json_t *node(const struct sidecar_bootstrap *s)
                                  s->namespace_, "INSTANCE_IPS", s->ip, "CLUSTER_ID", "Kubernetes",
                                  "INTERCEPTION_MODE", "REDIRECT");
     add_own_words(s->environment, metadata);
+    add_probe(s->environment, metadata);
     return json_pack("{s:s,s:s,s:o}", "id", id, "cluster", cluster, "metadata", metadata);
 }
 

@@ -217,6 +217,30 @@ static void send_delta(struct xds_client *c, enum xds_resource type, const struc
     vec_done(&entries);
 }
 
+void xds_client_tell_health(struct xds_client *c, bool healthy, const char *message)
+{
+    enum { UNHEALTHY = 500 }; /* as Istio's agents */
+    Google__Rpc__Status wrong;
+    google__rpc__status__init(&wrong);
+    wrong.code = UNHEALTHY;
+    wrong.message = (char *)(uintptr_t)message;
+    if (c->delta) {
+        pb_delta_request m;
+        envoy__service__discovery__v3__delta_discovery_request__init(&m);
+        m.node = node_once(c);
+        m.type_url = (char *)(uintptr_t)XDS_HEALTH_TYPE;
+        m.error_detail = healthy ? NULL : &wrong;
+        send_message(c, &m.base);
+    } else {
+        pb_request m;
+        envoy__service__discovery__v3__discovery_request__init(&m);
+        m.node = node_once(c);
+        m.type_url = (char *)(uintptr_t)XDS_HEALTH_TYPE;
+        m.error_detail = healthy ? NULL : &wrong;
+        send_message(c, &m.base);
+    }
+}
+
 static void send_request(struct xds_client *c, enum xds_resource type, const struct answer *a)
 {
     if (c->delta)

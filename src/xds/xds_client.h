@@ -69,5 +69,7 @@ void xds_client_flush(struct xds_client *c);
 
 void xds_client_open(struct xds_client *c); /* a stream is there: asks for everything */
 void xds_client_close(struct xds_client *c);
+/* On an open stream, behind its first request: how the workload is, as Istio's agents say it. */
+void xds_client_tell_health(struct xds_client *c, bool healthy, const char *message);
 /* -EBADMSG: not a response; the stream is to be ended. */
 int xds_client_receive(struct xds_client *c, struct str message, struct err *reterr) NODISCARD;

@@ -35,6 +35,8 @@ struct xds_stream {
     struct xds_watch watch;
     bool delta;
     bool hides_secrets;
+    xds_may_fn *may; /* NULL: each */
+    void *may_user;
     bool foreign;        /* none of ours */
     struct xds_set *set; /* NULL: nobody has asked yet */
     const struct xds_stream_ops *ops;
@@ -61,12 +63,26 @@ static struct xds_entry *find_table(struct xds_stream *s, const struct xds_name 
     return e;
 }
 
+static enum xds_may may_have(const struct xds_stream *s, const struct xds_name *name)
+{
+    if (name->type != XDS_SECRET)
+        return XDS_MAY;
+    return s->hides_secrets ? XDS_MAY_NOT : s->may ? s->may(name->text, s->may_user) : XDS_MAY;
+}
+
 /* What this client may see. */
 static struct xds_entry *find(struct xds_stream *s, const struct xds_name *name)
 {
     if (s->foreign && name->type == XDS_ROUTE)
         return find_table(s, name);
-    return s->hides_secrets && name->type == XDS_SECRET ? NULL : xds_set_find_name(s->set, name);
+    struct xds_entry *e = xds_set_find_name(s->set, name);
+    return e && may_have(s, name) == XDS_MAY ? e : NULL;
+}
+
+static bool is_undecided(const struct xds_stream *s, const struct xds_name *name)
+{
+    return name->type == XDS_SECRET && xds_set_find_name(s->set, name) &&
+           may_have(s, name) == XDS_MAY_LATER;
 }
 
 static bool is_wanted(const struct xds_stream *s, const struct xds_name *name)
@@ -107,6 +123,22 @@ struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, 
 void xds_stream_hide_secrets(struct xds_stream *s)
 {
     s->hides_secrets = true;
+}
+
+void xds_stream_guard_secrets(struct xds_stream *s, xds_may_fn *fn, void *user)
+{
+    s->may = fn;
+    s->may_user = user;
+}
+
+void xds_stream_secrets_changed(struct xds_stream *s)
+{
+    struct subscription *u = &s->types[XDS_SECRET];
+    struct xds_name *name;
+    for (size_t at = 0; xds_table_next(&u->names, XDS_SECRET, XDS_WANTED, &at, &name);)
+        note_changed(s, name);
+    for (size_t at = 0; u->all && xds_table_next(&u->names, XDS_SECRET, XDS_HELD, &at, &name);)
+        note_changed(s, name);
 }
 
 void xds_stream_free(struct xds_stream *s)
@@ -301,6 +333,8 @@ static bool add_delta(struct xds_stream *s, const struct xds_name *name, struct 
     bool asked_for = has(u, name, XDS_ASKED_FOR);
     if (!is_wanted(s, name))
         return true;
+    if (is_undecided(s, name))
+        return false;
     if (e) {
         if (asked_for || !has_version(u, e)) {
             add_resource(r, e);
@@ -368,6 +402,8 @@ static bool look_at(struct xds_stream *s, const struct xds_name *name, bool *ret
     struct subscription *u = &s->types[name->type];
     struct xds_entry *e = find(s, name);
     bool asked_for = has(u, name, XDS_ASKED_FOR);
+    if (is_undecided(s, name))
+        return false;
     bool say = is_wanted(s, name) &&
                (e ? asked_for || !has_version(u, e)
                   : has(u, name, XDS_HELD) || (asked_for && is_whole_state(name->type)));
@@ -690,12 +726,27 @@ int xds_stream_receive(struct xds_stream *s, struct str message, struct err *ret
     r = start(s, s->delta ? delta->node : sotw->node, reterr);
     if (r < 0)
         return r;
-    if (xds_resource_of(str_from(s->delta ? delta->type_url : sotw->type_url), &type) < 0)
+    const char *url = s->delta ? delta->type_url : sotw->type_url;
+    if (streq(url, XDS_HEALTH_TYPE) && s->ops->on_health) {
+        const Google__Rpc__Status *wrong = s->delta ? delta->error_detail : sotw->error_detail;
+        s->ops->on_health(!wrong, wrong ? wrong->message : "", s->user);
+        return 0;
+    }
+    if (xds_resource_of(str_from(url), &type) < 0)
         return 0; /* nothing of that type will ever come */
     r = s->delta ? receive_delta(s, delta, type, reterr) : receive_sotw(s, sotw, type, reterr);
     if (r == 0)
         xds_stream_push(s);
     return r;
+}
+
+static size_t count_withheld(const struct xds_stream *s, const struct subscription *u)
+{
+    struct xds_name *name;
+    size_t n = 0;
+    for (size_t at = 0; s->set && xds_table_next(&u->names, XDS_SECRET, XDS_WANTED, &at, &name);)
+        n += xds_set_find_name(s->set, name) && may_have(s, name) == XDS_MAY_NOT;
+    return n;
 }
 
 void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
@@ -710,5 +761,6 @@ void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
                                      .acked = u->acked,
                                      .refused = u->refused,
                                      .outstanding = u->outstanding,
-                                     .waiting = waiting_names(u)};
+                                     .waiting = waiting_names(u),
+                                     .withheld = type == XDS_SECRET ? count_withheld(s, u) : 0};
 }

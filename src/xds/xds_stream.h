@@ -46,6 +46,9 @@ struct xds_stream_ops {
                                struct err *reterr);
     /* A response was taken, or refused. May be NULL. */
     void (*on_answer)(const struct xds_answer *a, void *user);
+    /* Istio's agents say with a request of a type of its own how the workload is; message: why it
+     * is not well. May be NULL. */
+    void (*on_health)(bool healthy, const char *message, void *user);
 };
 
 /* The set must outlive it. */
@@ -53,6 +56,14 @@ struct xds_stream *xds_stream_new(bool delta, const struct xds_stream_ops *ops, 
 void xds_stream_free(struct xds_stream *s); /* NULL is allowed */
 /* This client is given no secret: as if there were none. Before its first request. */
 void xds_stream_hide_secrets(struct xds_stream *s);
+
+/* Of each secret it is asked whether this client may have it; where that is not known yet nothing
+ * is said of it. Before its first request. */
+enum xds_may { XDS_MAY, XDS_MAY_NOT, XDS_MAY_LATER };
+typedef enum xds_may xds_may_fn(struct str secret, void *user);
+void xds_stream_guard_secrets(struct xds_stream *s, xds_may_fn *fn, void *user);
+/* It may be another answer now. */
+void xds_stream_secrets_changed(struct xds_stream *s);
 
 /* Answers what may be answered at once. -EBADMSG: not a request; -EACCES: on_node knows no set for
  * it; -E2BIG: too many names. The stream is to be ended. */
@@ -70,7 +81,8 @@ struct xds_stream_state {
     size_t names, held;
     uint64_t sent, acked, refused; /* responses */
     bool outstanding;
-    size_t waiting; /* names to be looked at */
+    size_t waiting;  /* names to be looked at */
+    size_t withheld; /* secrets that it asks for, are there, and it may not have */
 };
 void xds_stream_get_state(const struct xds_stream *s, enum xds_resource type,
                           struct xds_stream_state *ret);

@@ -4,6 +4,8 @@
 #include "codec/pb_json.h"
 #include "xds/xds_support.h"
 
+/* As Istio's agents say how a workload is. */
+#define XDS_HEALTH_TYPE "type.googleapis.com/istio.v1.HealthInformation"
 #define XDS_TYPE_PREFIX "type.googleapis.com/"
 /* Before the names of our own types, which a proxy that knows them lists in its node's
  * client_features. */

@@ -56,7 +56,8 @@ class Place:
     def up(self):
         (self.dir / "audit.yaml").write_text(POLICY)
         self.server.start(f"--audit-policy-file={self.dir}/audit.yaml", f"--audit-log-path={self.dir}/audit.log", "--enable-aggregator-routing=true", modes="RBAC")
-        run(FAIRLEAD, "apply", *(a for m in MANIFESTS for a in ("-f", m)), env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
+        crds = sorted((ROOT / "deploy/crds").glob("*.yaml"))
+        run(FAIRLEAD, "apply", *(a for m in [*crds, *MANIFESTS] for a in ("-f", m)), env=dict(os.environ, KUBECONFIG=str(self.kubeconfig("admin", TOKEN))))
         self.xds, self.plain, self.debug, self.http, self.https, self.backend, self.admin, self.injection = quiet_ports(8)
         self.start("echo", "fairlead-echo", "--http", self.backend)
         self.start_control()
@@ -91,7 +92,7 @@ class Place:
         args = [a for a in deployed["spec"]["template"]["spec"]["containers"][0]["args"] if "bind-address" not in a]
         self.start("control", "fairlead-control", *args, "--kubeconfig", self.kubeconfig("control", self.token("fairlead-control")),
                    f"--leader-namespace={SYSTEM}", f"--xds-bind-address=127.0.0.1:{self.plain}", f"--secure-xds-bind-address=127.0.0.1:{self.xds}",
-                   f"--debug-bind-address=127.0.0.1:{self.debug}", f"--injection-bind-address=0.0.0.0:{self.injection}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
+                   f"--debug-bind-address=0.0.0.0:{self.debug}", f"--injection-bind-address=0.0.0.0:{self.injection}", f"--gateway-http-port={self.http}", f"--gateway-https-port={self.https}")
         wait_until("control is ready", lambda: self.get(self.debug, "/ready") == (200, "ok\n"), 30)
 
     def start_gateway(self):
@@ -109,6 +110,16 @@ class Place:
         self.start("gateway", "fairlead-proxy", "-c", self.dir / "bootstrap.yaml", "--xds-token-file", self.dir / "token", "--service-node=gateway",
                    "--service-cluster=gateway")
 
+    def start_machine(self):
+        """One that registers itself."""
+        bootstrap = yaml.safe_load((self.dir / "bootstrap.yaml").read_text())
+        del bootstrap["admin"]
+        bootstrap["node"] = {"id": "sidecar~10.9.9.9~vm.default~default.svc.cluster.local", "cluster": "vm", "metadata": {"AUTO_REGISTER_GROUP": "vms", "NAMESPACE": "default"}}
+        (self.dir / "machine.yaml").write_text(yaml.safe_dump(bootstrap))
+        r = self.server.post("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {"audiences": ["fairlead-control"]}})
+        (self.dir / "machine-token").write_text(r.json["status"]["token"])
+        self.start("machine", "fairlead-proxy", "-c", self.dir / "machine.yaml", "--xds-token-file", self.dir / "machine-token")
+
     def start_sidecar(self, pod):
         """One that says it is that pod: what it asks for is what counts."""
         bootstrap = yaml.safe_load((self.dir / "bootstrap.yaml").read_text())
@@ -120,11 +131,11 @@ class Place:
         self.start("sidecar", "fairlead-proxy", "-c", self.dir / "sidecar.yaml", "--xds-token-file", self.dir / "sidecar-token",
                    f"--service-node=sidecar~10.0.0.1~{name}.{ns}~{ns}.svc.cluster.local", f"--service-cluster=web.{ns}")
 
-    def get(self, port, path, host=None):
+    def get(self, port, path, host=None, at="127.0.0.1", **headers):
         """(status, text), None: nobody answers."""
-        conn = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        conn = http.client.HTTPConnection(at, port, timeout=5)
         try:
-            conn.request("GET", path, headers={"Host": host} if host else {})
+            conn.request("GET", path, headers={**headers, **({"Host": host} if host else {})})
             r = conn.getresponse()
             return r.status, r.read().decode()
         except OSError:
@@ -176,8 +187,9 @@ def place(tmp_path_factory):
 def given():
     """(namespace, group, resource, verb, name) of its roles; None: any."""
     rights = set()
+    bound = {(o["roleRef"]["kind"], o["roleRef"]["name"]) for o in OBJECTS if o["kind"].endswith("RoleBinding") and any(s["name"] == "fairlead-control" for s in o["subjects"])}
     for o in OBJECTS:
-        if o["kind"] in ("ClusterRole", "Role"):
+        if o["kind"] in ("ClusterRole", "Role") and (o["kind"], o["metadata"]["name"]) in bound:
             where = SYSTEM if o["kind"] == "Role" else None
             for rule in o["rules"]:
                 rights |= {(where, g, r, v, n) for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"] for n in rule.get("resourceNames", [None])}
@@ -196,6 +208,23 @@ def ingress(name, annotations=None, port=80):
 
 
 INGRESSES = "/apis/networking.k8s.io/v1/namespaces/default/ingresses"
+ISTIO = "/apis/networking.istio.io/v1"
+# Kinds of Istio's, and what is wrong or without effect in an object: its status says so.
+WRONG = {
+    "networking.istio.io/v1 VirtualService": {"hosts": ["nobody"], "http": [{"redirect": {}}]},
+    "networking.istio.io/v1 DestinationRule": {"host": "nobody", "trafficPolicy": {"tls": {"mode": "SIMPLE", "credentialName": "a", "caCertificates": "/x"}}},
+    "networking.istio.io/v1 Gateway": {"servers": [{"port": {"number": 80, "name": "p", "protocol": "MONGO"}, "hosts": ["*"]}]},
+    "networking.istio.io/v1 ServiceEntry": {"hosts": ["a.ns.svc.cluster.local"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}]},
+    "networking.istio.io/v1 WorkloadEntry": {"address": "vm.example"},
+    "networking.istio.io/v1 WorkloadGroup": {"template": {}, "probe": {}},
+    "networking.istio.io/v1 Sidecar": {"egress": [{"hosts": ["web"]}]},
+    "networking.istio.io/v1alpha3 EnvoyFilter": {"configPatches": []},
+    "networking.istio.io/v1beta1 ProxyConfig": {"concurrency": 65},
+    "extensions.istio.io/v1alpha1 WasmPlugin": {"url": "oci://example.org/plugin"},
+    "security.istio.io/v1 AuthorizationPolicy": {"rules": [{"when": [{"key": "moon", "values": ["full"]}]}]},
+    "security.istio.io/v1 RequestAuthentication": {"jwtRules": [{"issuer": "i", "jwks": "none"}]},
+    "telemetry.istio.io/v1 Telemetry": {"tracing": [{"customTags": {"a": {"header": {"name": "a b"}}}}]},
+}
 
 
 def test_a_manifest_becomes_a_served_request(place):
@@ -244,6 +273,60 @@ def test_a_pod_gets_its_proxy(place):
     assert refused.status == 400 and "denied the request: metadata.annotations[sidecar.istio.io/interceptionMode]" in refused.json["message"]
     for ns in ("shop", "every"):
         wait_until("its namespace is told whom to trust", lambda ns=ns: place.server.get(f"/api/v1/namespaces/{ns}/configmaps/fairlead-ca-root-cert").status == 200, 20)
+
+
+def test_who_may_look_is_the_servers_to_say(place):
+    """By the roles of deploy/ingress, of a token for that alone, of an account that a real server has made it for."""
+    where = run("hostname", "-I").split()[0]
+
+    def ask(page, token):
+        return place.get(place.debug, page, at=where, Authorization=f"Bearer {token}")
+    viewer = place.token("fairlead-viewer", audiences=["fairlead-view"])
+    assert [ask(page, viewer)[0] for page in ("/debug/edges", "/debug/traces", "/debug/syncz")] == [200, 200, 200]
+    assert ask("/debug/syncz", place.token("fairlead-viewer"))[0] == 401, "a token for the API server is no viewer's"
+    status, text = ask("/debug/edges?namespace=shop", place.token("fairlead-gateway", audiences=["fairlead-view"]))
+    assert status == 403 and "may not get traffic.view.fairlead.dev in namespace shop" in json.loads(text)["message"]
+    assert place.get(place.debug, "/debug/edges", at=where)[0] == 401
+
+
+def test_a_server_passes_the_viewers_token_on(place):
+    """As the CLI asks: the server keeps `authorization` for itself, and hands on the field beside it."""
+    address = run("hostname", "-I").split()[0]
+    pod = f"/api/v1/namespaces/{SYSTEM}/pods"
+    place.put(pod, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "control"}, "spec": {"serviceAccountName": "fairlead-control", "containers": [{"name": "c", "image": "i"}]}})
+    status = {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}
+    assert place.server.call("PATCH", f"{pod}/control/status", json.dumps(status), "application/merge-patch+json").status == 200
+    page = f"{pod}/control:{place.debug}/proxy/debug/syncz"
+    viewer = place.token("fairlead-viewer", audiences=["fairlead-view"])
+
+    def ask(**fields):
+        return place.server.call("GET", page, headers=fields)
+    wait_until("it is passed on", lambda: ask(**{"Fairlead-Authorization": f"Bearer {viewer}"}).status == 200, 20)
+    refused = ask()
+    assert refused.status == 401 and "who asks?" in refused.json["message"], "the administrator's own token has not come here"
+
+
+def test_what_is_wrong_is_told_in_the_object(place):
+    for kind, spec in WRONG.items():
+        version, name = kind.split()
+        plural = name.lower()[:-1] + "ies" if name.endswith(("ry", "cy")) else name.lower() + "s"
+        at = f"/apis/{version}/namespaces/default/{plural}"
+        place.put(at, {"apiVersion": version, "kind": name, "metadata": {"name": "wrong", "namespace": "default"}, "spec": spec})
+        wait_until(f"a {name} is told", lambda at=at: place.server.get(f"{at}/wrong").json.get("status", {}).get("conditions"), 60)
+    place.put(f"{ISTIO}/namespaces/default/serviceentries", {"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "right"}, "spec": {
+        "hosts": ["a.test"], "ports": [{"number": 80, "name": "p", "protocol": "HTTP"}], "resolution": "STATIC", "endpoints": [{"address": "192.0.2.7"}]}})
+    wait_until("its host has an address", lambda: place.server.get(f"{ISTIO}/namespaces/default/serviceentries/right").json.get("status", {}).get("addresses"), 30)
+
+
+def test_a_machine_registers_itself(place):
+    entry = f"{ISTIO}/namespaces/default/workloadentries/vms-10.9.9.9"
+    place.put("/api/v1/namespaces/default/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    place.put(f"{ISTIO}/namespaces/default/workloadgroups", {"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup", "metadata": {"name": "vms"}, "spec": {"template": {}}})
+    place.start_machine()
+    made = wait_until("it is there", lambda: (lambda r: r.json if r.status == 200 else None)(place.server.get(entry)), 30)
+    assert made["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] == "vms" and made["spec"]["serviceAccount"] == "default"
+    place.stop("machine")
+    wait_until("it has gone", lambda: place.server.get(entry).status == 404, 40)
 
 
 def told(place, name):

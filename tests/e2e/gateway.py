@@ -55,7 +55,7 @@ class Gateway:
 
     def settled(self):
         """All gateways have what the control plane has told (or it does not say): no answer of another one is of before."""
-        status, text = self.lab.raw("/api/v1/namespaces/fairlead-system/services/fairlead-control:15014/proxy/debug/syncz")
+        status, text = self.lab.view("/debug/syncz")
         types = [t for proxy in json.loads(text) for t in proxy.values() if isinstance(t, dict)] if status == 200 else []
         return not any(t["state"] == "STALE" or t["waiting"] for t in types)
 

@@ -7,6 +7,7 @@ import re
 import secrets
 import ssl
 import tempfile
+import time
 
 import pytest
 
@@ -24,6 +25,7 @@ class Lab:
     def __init__(self, name=None, **env):
         self.name = name or new_name()
         self.kubeconfig = None
+        self.viewer = ("", 0)  # a token, and until when
         self.env = dict(os.environ, **env)
 
     @property
@@ -71,13 +73,27 @@ class Lab:
         url = re.search(r"server: *\"?https://([^:\"]+|\[[^]]+\]):(\d+)", text)
         return http.client.HTTPSConnection(url.group(1), int(url.group(2)), context=tls, timeout=20)
 
-    def raw(self, path, method="GET", merge=None, body=None, body_type="application/merge-patch+json"):
+    def raw(self, path, method="GET", merge=None, body=None, body_type="application/merge-patch+json", headers=None):
         """(status, body) of a request to the API server itself; merge is a merge patch, body any text."""
         conn = self.connect()
         body = json.dumps(merge) if merge else body
-        conn.request(method, path, body, {"Content-Type": body_type} if body else {})
+        conn.request(method, path, body, {**({"Content-Type": body_type} if body else {}), **(headers or {})})
         r = conn.getresponse()
         return r.status, r.read().decode()
+
+    def token(self, account, ns="fairlead-system", audience="fairlead-control"):
+        status, text = self.raw(f"/api/v1/namespaces/{ns}/serviceaccounts/{account}/token", "POST", body_type="application/json",
+                                body=json.dumps({"spec": {"audiences": [audience]}}))
+        assert status == 201, text
+        return json.loads(text)["status"]["token"]
+
+    def view(self, page, token=None):
+        """(status, body) of a page of the control plane, through the API server, as who may see all of them."""
+        if not token:
+            if time.monotonic() > self.viewer[1]:
+                self.viewer = (self.token("fairlead-viewer", audience="fairlead-view"), time.monotonic() + 300)
+            token = self.viewer[0]
+        return self.raw(f"/api/v1/namespaces/fairlead-system/services/fairlead-control:15014/proxy{page}", headers={"Fairlead-Authorization": f"Bearer {token}"})
 
     def patch(self, path, merge):
         status, body = self.raw(path, "PATCH", merge)

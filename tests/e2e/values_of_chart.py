@@ -7,7 +7,7 @@ import yaml
 CHART = pathlib.Path(__file__).resolve().parents[2] / "deploy/chart"
 # All that hangs on something being on is on; what tells where the API server is, too.
 ALL_ON = {"networkPolicy": {"enabled": True}, "monitoring": {"podMonitor": {"enabled": True}, "dashboards": {"enabled": True}}, "loadBalancer": {"enabled": True, "bgp": {"enabled": True}},
-          "agent": {"apiServer": {"host": "192.0.2.1"}}, "mesh": {"everywhere": False}}
+          "agent": {"apiServer": {"host": "192.0.2.1"}}, "mesh": {"everywhere": False, "cni": {"enabled": True}}}
 CHOICES = {
     "image.registry": ["", "my.registry/net", "localhost:5000"], "image.tag": ["1.2.3", "latest"], "image.pullPolicy": ["Always", "Never"], "image.pullSecrets": [[{"name": "a"}, {"name": "b"}]],
     "logLevel": ["debug", "warn", "error"], "logFormat": ["json"], "agent.apiServer.host": ["10.0.0.1", "fd00::1", "api.example"], "agent.apiServer.port": [443],
@@ -19,7 +19,8 @@ CHOICES = {
     "ingress.udpServicesConfigMap": ["", "a/b"], "gateway.service.type": ["NodePort", "ClusterIP"], "gateway.service.annotations": [{"a/b": "c<&>\"d'"}],
     "gateway.service.externalTrafficPolicy": ["Local", "Cluster"], "gateway.service.loadBalancerClass": ["x.example/y"], "gateway.service.loadBalancerSourceRanges": [["10.0.0.0/8", "fd00::/8"]],
     "gateway.service.extraPorts": [[{"name": "a", "port": 22, "targetPort": "ssh", "protocol": "TCP"}, {"name": "b", "port": 53, "protocol": "UDP", "nodePort": 30053}]],
-    "mesh.outboundTrafficPolicy": ["REGISTRY_ONLY"], "mesh.trustDomain": ["td.example"], "mesh.certificateLifetime": ["1h", "90m30s"], "mesh.clusterID": ["east"],
+    "mesh.outboundTrafficPolicy": ["REGISTRY_ONLY"], "mesh.trustDomain": ["td.example"], "mesh.certificateLifetime": ["1h", "90m30s"], "mesh.clusterID": ["east"], "mesh.cni.binDir": ["/usr/libexec/cni"],
+    "mesh.cni.confDir": ["/var/lib/cni/net.d"], "mesh.cni.confName": ["10-net.conflist"], "mesh.cni.excludeNamespaces": [[], ["a", "b-c"]], "mesh.cni.updateStrategy": [{"type": "OnDelete"}],
     "networkPolicy.metricsFrom": [[], [{"ipBlock": {"cidr": "10.0.0.0/8"}}]], "monitoring.podMonitor.interval": ["1m"], "monitoring.podMonitor.labels": [{"a": "b"}],
     "monitoring.dashboards.labels": [{"a": "true", "b": "1"}]}
 BY_NAME = {"resources": [{"limits": {"cpu": 1, "memory": "1Gi"}}, {"requests": {"cpu": 0.5}}], "nodeSelector": [{"a/b": "true", "c": "1"}], "tolerations": [[], [{"key": "a", "effect": "NoSchedule"}]],

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proxy/app_probes.h"
+#include "proxy/health_report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,6 +15,25 @@ static void check_line(const char *text)
             abort();
 }
 
+/* What a machine's proxy is to ask is a table of its own, if its numbers can be. */
+static void check_settings(struct str json)
+{
+    struct health_settings s = {0};
+    struct app_probe_table t;
+    struct err err = {0};
+    char *probers;
+    if (health_settings_parse(json, &s, &probers, &err) < 0) {
+        if (!*err_text(&err) || probers)
+            abort();
+        return;
+    }
+    if (probers && (!s.period_ms || !s.timeout_ms || !s.up || !s.down))
+        abort();
+    if (probers && app_probe_table_parse(str_from(probers), &t, &err) == 0)
+        app_probe_table_done(&t);
+    free(probers);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct app_probe_table t;
@@ -22,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (app_metrics_parse(str_of((const char *)data, size), &metrics, NULL) == 0)
         check_line(metrics.path);
     app_metrics_target_done(&metrics);
+    check_settings(str_of((const char *)data, size));
     if (app_probe_table_parse(str_of((const char *)data, size), &t, &err) < 0) {
         if (!*err_text(&err))
             abort();

@@ -31,7 +31,7 @@ static void hear(const Fairlead__Telemetry__V1__Report *m)
     for (size_t i = 0; i < m->n_requests; i++)
         if (m->requests[i]->pair)
             check(traffic_side_json(&who, m->requests[i]->pair, true));
-    check(traffic_sink_edges(sink, 1000 * (m->n_traffic + 1)));
+    check(traffic_sink_edges(sink, NULL, 1000 * (m->n_traffic + 1)));
     AUTO_JSON json_t *list = trace_store_list(traces, 10);
     json_t *one;
     size_t i;

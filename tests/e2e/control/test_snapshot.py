@@ -5,13 +5,12 @@ import json
 from gateway import rule
 from suite import wait_until
 
-PAGE = "/api/v1/namespaces/fairlead-system/services/fairlead-control:15014/proxy/debug/snapshot"
 PASSWORD = "$apr1$abcdefgh$C1Cq1Og3ZDc7QbCCdrMpC/"
 KEY = "a key that nobody is to see"
 
 
 def page(lab):
-    status, text = lab.raw(PAGE)
+    status, text = lab.view("/debug/snapshot")
     return json.loads(text) if status == 200 else {"hosts": [], "refused": []}
 
 

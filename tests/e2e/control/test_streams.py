@@ -13,12 +13,7 @@ SYSTEM = "fairlead-system"
 
 @pytest.fixture
 def token(lab):
-    def of(account, audience="fairlead-control", ns=SYSTEM):
-        status, text = lab.raw(f"/api/v1/namespaces/{ns}/serviceaccounts/{account}/token", "POST", body_type="application/json",
-                               body=json.dumps({"spec": {"audiences": [audience]}}))
-        assert status == 201, text
-        return json.loads(text)["status"]["token"]
-    return of
+    return lambda account, audience="fairlead-control", ns=SYSTEM: lab.token(account, ns, audience)
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def stranger(lab, tmp_path):
 
 
 def streams(lab):
-    status, text = lab.raw(f"/api/v1/namespaces/{SYSTEM}/services/fairlead-control:15014/proxy/debug/syncz")
+    status, text = lab.view("/debug/syncz")
     return {s["proxy"].split("~")[0] for s in json.loads(text)} if status == 200 else set()
 
 

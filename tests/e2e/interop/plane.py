@@ -56,7 +56,7 @@ class Plane:
         self.lab, self.node, self.directory, self.processes = lab, node, directory, []
         self.address = lab.node_address(node, "InternalIP")
         self.start("control", BIN / "fairlead-control", "--kubeconfig", lab.kubeconfig, "--ingress-controllers=fairlead.dev/ingress,k8s.io/ingress-nginx",
-                   f"--gateway-http-port={HTTP_PORT}", f"--gateway-https-port={HTTPS_PORT}", "--configmap=default/settings", "--tcp-services-configmap=default/tcp")
+                   "--plain-secrets", f"--gateway-http-port={HTTP_PORT}", f"--gateway-https-port={HTTPS_PORT}", "--configmap=default/settings", "--tcp-services-configmap=default/tcp")
         wait_until("control is ready", lambda: lab.answers(self.node, "http://127.0.0.1:15014/ready"), 20)
 
     def start(self, name, *argv):

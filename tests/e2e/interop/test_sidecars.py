@@ -48,8 +48,7 @@ class Both(Mesh):
 
     def syncz(self, name):
         """What the control plane says of the pod's stream."""
-        pod = self.lab.pods("app=fairlead-control", "fairlead-system")[0]
-        text = self.lab.answers("node-1", f"http://{pod['status']['podIP']}:15014/debug/syncz")
+        text = self.lab.view("/debug/syncz")[1]
         return [s for s in json.loads(text) if f"~{self.pod(name)}." in s["proxy"]]
 
 

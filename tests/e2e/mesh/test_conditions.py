@@ -6,7 +6,7 @@ from suite import ROOT, wait_until
 
 KIND = {"EnvoyFilter": ("networking.istio.io/v1alpha3", "networking.envoyfilters"), "WasmPlugin": ("extensions.istio.io/v1alpha1", "extensions.wasmplugins"),
         "WorkloadGroup": ("networking.istio.io/v1", "networking.workloadgroups"), "VirtualService": ("networking.istio.io/v1", "networking.virtualservices")}
-SPEC = {"EnvoyFilter": {"configPatches": []}, "WasmPlugin": {"url": "oci://example.org/plugin"}, "WorkloadGroup": {"template": {"serviceAccount": "vm"}}}
+SPEC = {"EnvoyFilter": {"configPatches": []}, "WasmPlugin": {"url": "oci://example.org/plugin"}, }
 
 
 class Objects:
@@ -50,6 +50,6 @@ def test_an_object_that_is_wrong_and_then_right(objects):
     right = wait_until("it is right", lambda: (lambda now: now["status"] == "True" and now)(objects.condition("VirtualService", "wrong")), 30)
     assert (right["reason"], right["message"], right["observedGeneration"]) == ("Accepted", "", 2)
     objects.put("VirtualService", "told", {"hosts": ["nobody"], "http": [{"redirect": {"uri": "/x"}}]})
-    objects.put("WorkloadGroup", "told", SPEC["WorkloadGroup"])  # comes later, and is told
-    wait_until("it is told", lambda: objects.condition("WorkloadGroup", "told"), 30)
+    objects.put("EnvoyFilter", "told", SPEC["EnvoyFilter"])  # comes later, and is told
+    wait_until("it is told", lambda: objects.condition("EnvoyFilter", "told"), 30)
     assert objects.condition("VirtualService", "told") is None, "nothing was wrong with it"

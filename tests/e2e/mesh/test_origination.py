@@ -31,6 +31,15 @@ def secret(name, namespace="default", **files):
             "data": {k.replace("_", "."): base64.b64encode(f.read_bytes()).decode() for k, f in files.items()}}
 
 
+def reader(account):
+    """Whoever runs as it may list the Secrets of its namespace: so its sidecar may have keys of it."""
+    rbac = "rbac.authorization.k8s.io"
+    meta = {"name": f"{account}-reads", "namespace": "default"}
+    return ({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]},
+            {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": meta, "roleRef": {"apiGroup": rbac, "kind": "Role", "name": meta["name"]},
+             "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "default"}]})
+
+
 class Outside:
     """A pod without a sidecar in which a server speaks TLS, and what proves who is who."""
 
@@ -145,6 +154,7 @@ def test_of_a_subset(o):
 
 
 def test_a_secret_of_who_calls(o):
+    o.lab.apply(*reader("default"))
     o.rule(mode="MUTUAL", credentialName="mine", selector="alice")
     o.closed("it is not there")
     o.lab.apply(secret("mine", tls_crt=o.me[0], tls_key=o.me[1], ca_crt=o.ca.cert))
@@ -158,6 +168,26 @@ def test_a_secret_of_who_calls(o):
     wait_until("an Event tells", lambda: [e for e in o.lab.get("events")["items"] if e["reason"] == "CredentialNotUsable" and "default/mine " in e["message"]])
     o.rule(mode="SIMPLE", credentialName="mine-cacert")
     o.closed("a rule without a selector gives sidecars no Secret")
+
+
+def test_a_secret_is_for_accounts_that_may_read_it(o):
+    """Two pods of one namespace, one rule for both; the account of one of them may list Secrets there."""
+    o.lab.apply(secret("theirs", tls_crt=o.me[0], tls_key=o.me[1], ca_crt=o.ca.cert), *reader("trusted"))
+    for name in ("trusted", "mallory"):
+        o.lab.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}})
+        o.mesh.run(name, probe=False, serviceAccountName=name)
+        o.rule(name=name, mode="MUTUAL", credentialName="theirs", selector=name)
+    wait_until("one has it", lambda: o.mesh.curl("trusted", "http://outside/", check=False)[0] == 200, 30)
+
+    def status_of(name):
+        rows = json.loads(o.lab.fairlead("proxy-status", "-o", "json"))
+        return next(r for r in rows if r["name"].startswith(name))
+    withheld = wait_until("the other is told of", lambda: (lambda r: r if r["sds"]["state"] == "WITHHELD" and "problem" in r else None)(status_of("mallory")), 30)
+    assert withheld["problem"] == "system:serviceaccount:default:mallory may not list Secrets of its namespace: it is given no private keys"
+    assert status_of("trusted")["sds"] | {"state": "SYNCED", "withheld": 0} == status_of("trusted")["sds"] and "problem" not in status_of("trusted")
+    assert [o.mesh.curl("mallory", "http://outside/", check=False)[0] for _ in range(5)] == [503] * 5
+    dump = o.mesh.admin("mallory", "/config_dump")
+    assert "theirs" not in dump or base64.b64encode(o.me[0].read_bytes()).decode() not in dump
 
 
 def test_a_host_outside(o):

@@ -122,6 +122,21 @@ def metrics(lab):
     return lab.raw(f"/api/v1/namespaces/{SYSTEM}/pods/{control}:15014/proxy/metrics")[1]
 
 
+def test_who_may_see_one_namespace(shop):
+    """As docs/mesh.md says it: an account of the namespace, bound to its traffic, as which one looks."""
+    shop.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "viewer"}},
+               {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "viewer"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "fairlead-traffic-viewer"},
+                "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": "default"}]})
+    tap = Tap(shop, "deploy/cart", "--count", "1", "--viewer", "default/viewer")
+    threading.Thread(target=calling, args=(shop, "web", "http://cart/"), kwargs={"until": tap.process}).start()
+    assert len(tap.end()) == 1
+    assert ("web", "cart") in edges(shop, "--viewer", "default/viewer")
+    for argv in (["edges", "-A"], ["edges", "-n", "kube-system"], ["tap", "ns/kube-system", "--count", "1"], ["trace"], ["proxy-status"]):
+        done = shop.fairlead(*argv, "--viewer", "default/viewer", check=False)
+        assert done.returncode == 1 and "system:serviceaccount:default:viewer may not " in done.stderr and "an administrator grants it" in done.stderr, argv
+
+
 def test_nobody_is_heard_as_somebody_else(shop):
     """A proxy that says it is another pod is turned away."""
     def refused():

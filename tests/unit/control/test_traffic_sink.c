@@ -45,7 +45,7 @@ static void test_both_ends_are_one_edge(void **state)
     tell(s, 100000, &cart, true, "db;bank;db;v1;c;db;v1", 200, 9);
     tell(s, 100100, &cart, true, "db;bank;db;v1;c;db;v1", 503, 1);
     tell(s, 101000, &db, false, "cart;shop;cart;v1;c;cart;v1", 200, 9);
-    AUTO_JSON json_t *list = traffic_sink_edges(s, 104000);
+    AUTO_JSON json_t *list = traffic_sink_edges(s, NULL, 104000);
     assert_int_equal(json_array_size(list), 1);
     const json_t *e = json_array_get(list, 0);
     assert_string_equal(json_at_str(e, "source.workload"), "cart");
@@ -59,9 +59,29 @@ static void test_both_ends_are_one_edge(void **state)
     traffic_sink_free(s);
 }
 
+static size_t edges_of(struct traffic_sink *s, const char *ns)
+{
+    AUTO_JSON json_t *list = traffic_sink_edges(s, ns, 100000);
+    return json_array_size(list);
+}
+
+static void test_a_namespace_sees_what_has_an_end_there(void **state)
+{
+    struct traffic_sink *s = traffic_sink_new();
+    (void)state;
+    tell(s, 100000, &cart, true, "db;bank;db;v1;c;db;v1", 200, 1);
+    tell(s, 100000, &db, true, "x;vault;x;v1;c;x;v1", 200, 1);
+    assert_int_equal(edges_of(s, "shop"), 1);
+    assert_int_equal(edges_of(s, "bank"), 2);
+    assert_int_equal(edges_of(s, "vault"), 1);
+    assert_int_equal(edges_of(s, "sho"), 0);
+    assert_int_equal(edges_of(s, ""), 2);
+    traffic_sink_free(s);
+}
+
 static int64_t requests_at(struct traffic_sink *s, uint64_t now_ms)
 {
-    AUTO_JSON json_t *list = traffic_sink_edges(s, now_ms);
+    AUTO_JSON json_t *list = traffic_sink_edges(s, NULL, now_ms);
     return json_array_size(list) ? json_at_int(json_array_get(list, 0), "client.requests", -1) : -1;
 }
 
@@ -112,7 +132,7 @@ static void test_names_of_strangers(void **state)
     peer[sizeof(peer) - 1] = '\0';
     tell(s, 1000, &cart, true, peer, 200, 1);
     tell(s, 1000, &cart, true, "\xff\x01;\xfe", 200, UINT64_MAX);
-    AUTO_JSON json_t *list = traffic_sink_edges(s, 2000);
+    AUTO_JSON json_t *list = traffic_sink_edges(s, NULL, 2000);
     AUTO_DONE(buf) struct buf text = {0};
     json_write(&text, list);
     assert_int_equal(json_array_size(list), 2);
@@ -124,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ends_are_one_edge),
+        cmocka_unit_test(test_a_namespace_sees_what_has_an_end_there),
         cmocka_unit_test(test_a_minute_is_told_and_what_is_idle_goes),
         cmocka_unit_test(test_a_flood_of_names_is_capped),
         cmocka_unit_test(test_names_of_strangers),

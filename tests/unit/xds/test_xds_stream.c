@@ -550,6 +550,50 @@ static void test_secrets_that_are_hidden(void **state)
     }
 }
 
+/* What the client may have: a letter each. */
+static enum xds_may may(struct str name, void *user)
+{
+    const char *answers = user;
+    return str_is(name, "key") ? (enum xds_may)answers[0] : XDS_MAY;
+}
+
+static void test_secrets_that_one_may_have(void **state)
+{
+    struct world w;
+    char answers[2] = {XDS_MAY_LATER};
+    struct xds_stream_state st;
+    (void)state;
+    for (int delta = 0; delta < 2; delta++) {
+        start(&w, delta);
+        answers[0] = XDS_MAY_LATER;
+        xds_stream_guard_secrets(w.stream, may, answers);
+        put(&w, XDS_SECRET, "key", "private");
+        put(&w, XDS_SECRET, "free", "1");
+        assert_ok(ask(&w, "sds +key +free"));
+        expect(&w, "sds +free=1 #1\n"); /* nothing of what is not known yet, not even that it is not
+                                           there */
+        assert_ok(ask(&w, delta ? "sds #1" : "sds #1 +key +free"));
+        expect(&w, "");
+        xds_stream_get_state(w.stream, XDS_SECRET, &st);
+        assert_int_equal(st.withheld, 0);
+        answers[0] = XDS_MAY;
+        xds_stream_secrets_changed(w.stream);
+        push(&w);
+        expect(&w, "sds +key=private #2\n");
+        assert_ok(ask(&w, delta ? "sds #2" : "sds #2 +key +free"));
+        answers[0] = XDS_MAY_NOT;
+        xds_stream_secrets_changed(w.stream);
+        push(&w);
+        expect(&w, delta ? "sds -key #3\n" : "");
+        put(&w, XDS_SECRET, "key", "other");
+        push(&w);
+        expect(&w, "");
+        xds_stream_get_state(w.stream, XDS_SECRET, &st);
+        assert_int_equal(st.withheld, 1);
+        finish(&w);
+    }
+}
+
 static void test_long_responses_are_cut(void **state)
 {
     struct world w;
@@ -591,6 +635,7 @@ int main(void)
         cmocka_unit_test(test_held_is_what_is_there),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_secrets_that_are_hidden),
+        cmocka_unit_test(test_secrets_that_one_may_have),
         cmocka_unit_test(test_long_responses_are_cut),
     };
     return RUN_TESTS(tests);
