@@ -232,7 +232,8 @@ def test_installed_changed_and_taken_out(lab, helm):
     lab.apply({"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": {"name": "lan", "namespace": SYSTEM}, "spec": {"addresses": ["192.0.2.40/32"]}},
               {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "pooled"}, "spec": {"type": "LoadBalancer", "loadBalancerClass": "fairlead.dev/pools", "ports": [{"port": 80}]}})
     wait_until("it has the pool's address", lambda: lab.get("svc/pooled")["status"]["loadBalancer"].get("ingress") == [{"ip": "192.0.2.40", "ipMode": "VIP"}], 30)
-    assert lab.get("secret/fairlead-agent-key", "-n", SYSTEM)["type"] == "Opaque"
+    key = wait_until("agents have a key", lambda: [o for o in lab.get("secrets", "-n", SYSTEM)["items"] if o["metadata"]["name"] == "fairlead-agent-key"], 20)[0]
+    assert key["type"] == "Opaque"
     refused = [line for line in lab.raw("/metrics")[1].splitlines() if line.startswith("fairlead_lab_rights_asked_total{") and "fairlead-control" in line and 'allowed="0"' in line]
     assert refused == []
     helm("uninstall", "fairlead", *at, "--wait", kubeconfig=lab.kubeconfig)

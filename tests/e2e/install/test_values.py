@@ -29,7 +29,7 @@ def test_each_value_has_an_effect(name, value):
     before = render(base)
     for other in others(name, value):
         changed = merged(base)
-        put(changed, name, other if name not in ("monitoring.podMonitor.enabled", "monitoring.dashboards.enabled", "networkPolicy.enabled", "loadBalancer.enabled", "loadBalancer.bgp.enabled") else False)
+        put(changed, name, other if name not in ("monitoring.podMonitor.enabled", "monitoring.dashboards.enabled", "networkPolicy.enabled", "loadBalancer.enabled", "loadBalancer.bgp.enabled", "mesh.cni.enabled") else False)
         if name == "control.enabled":
             put(changed, "gateway.enabled", False)
             put(changed, "mesh.enabled", False)
