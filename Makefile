@@ -17,7 +17,7 @@ build: setup     ## build everything (gcc)
 	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
-image: build     ## images of agent, control and proxy, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
+image: build     ## images of agent, control, proxy and cni, OCI archives with SBOMs, in build/images (REGISTRY: what their names begin with)
 	@tools/images.sh $(BUILD)/bin $(BUILD)/images $(REGISTRY)
 
 image-arm64:     ## the same for arm64, cross-built, in build-arm64/images (gcc-aarch64-linux-gnu, qemu-user-static)
