@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 static _Thread_local struct {
-    unsigned char bytes[256];
+    unsigned char bytes[1024];
     size_t left;
 } pool;
 

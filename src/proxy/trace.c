@@ -25,25 +25,36 @@ static bool read_parent(const struct trace_config *t, const struct http_head *h,
            trace_read_w3c(http_field_value(http_head_find(h, HTTP_NAME_TRACEPARENT)), ret);
 }
 
-/* Where nobody before us has. */
-static bool decide(struct request *r, const struct trace_config *t, const struct http_head *h)
+/* What of interest a request carries, in one walk: most carry nothing. */
+enum { CARRIES_CONTEXT = 1, CARRIES_CLIENT_ID = 2 };
+
+static unsigned carries(const struct http_head *h)
 {
-    bool asked = http_head_find(h, HTTP_NAME_X_CLIENT_TRACE_ID) &&
-                 fraction_hits(t->client, rand_u64(), true);
-    bool drawn = !asked && fraction_hits(t->random, rand_u64(), true);
-    bool yes = (asked || drawn) && fraction_hits(t->overall, rand_u64(), true);
+    unsigned found = 0;
+    for (uint16_t i = 0; i < h->n; i++) {
+        enum http_name id = h->fields[i].id;
+        if (id == HTTP_NAME_TRACEPARENT || id == HTTP_NAME_B3 || id == HTTP_NAME_X_B3_TRACEID ||
+            id == HTTP_NAME_X_B3_SPANID || id == HTTP_NAME_X_B3_SAMPLED ||
+            id == HTTP_NAME_X_B3_FLAGS)
+            found |= CARRIES_CONTEXT;
+        else if (id == HTTP_NAME_X_CLIENT_TRACE_ID)
+            found |= CARRIES_CLIENT_ID;
+    }
+    return found;
+}
+
+/* Where nobody before us has. Two halves of one draw decide: fractions are of a million at most. */
+static bool decide(struct request *r, const struct trace_config *t, bool has_client_id,
+                   uint64_t luck)
+{
+    uint64_t first = luck >> 32, second = luck & UINT32_MAX;
+    bool asked = has_client_id && fraction_hits(t->client, first, true);
+    bool drawn = !asked && fraction_hits(t->random, first, true);
+    bool yes = (asked || drawn) && fraction_hits(t->overall, second, true);
     stats_inc(r->stats, !yes    ? HTTP_STAT_TRACE_NOT
                         : asked ? HTTP_STAT_TRACE_CLIENT
                                 : HTTP_STAT_TRACE_RANDOM);
     return yes;
-}
-
-static void draw(uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t bits = rand_u64() | 1; /* never all zeros */
-        memcpy(p + i, &bits, 8);
-    }
 }
 
 struct request_trace *trace_begin(struct request *r)
@@ -51,20 +62,26 @@ struct request_trace *trace_begin(struct request *r)
     const struct trace_config *t = r->http->trace;
     const struct http_head *h = http_stream_head(r->down);
     struct request_trace *x = arena_alloc(http_stream_arena(r->down), sizeof(*x));
+    uint64_t bits[4];
     if (!x)
         return NULL;
     x->host = h->authority.p ? h->authority : http_field_value(http_head_find(h, HTTP_NAME_HOST));
     x->path = h->path;
-    bool has_parent = read_parent(t, h, &x->parent);
+    unsigned found = carries(h);
+    bool has_parent = found & CARRIES_CONTEXT && read_parent(t, h, &x->parent);
+    rand_bytes(bits, sizeof(bits));
+    for (size_t i = 0; i < 3; i++)
+        bits[i] |= 1; /* no id is all zeros */
     if (has_parent && x->parent.has_ids)
         memcpy(x->own.trace_id, x->parent.trace_id, sizeof(x->own.trace_id));
     else
-        draw(x->own.trace_id + (t->wide ? 0 : 8), t->wide ? 16 : 8);
-    draw(x->own.span_id, sizeof(x->own.span_id));
+        memcpy(x->own.trace_id + (t->wide ? 0 : 8), bits, t->wide ? 16 : 8);
+    memcpy(x->own.span_id, &bits[2], sizeof(x->own.span_id));
     x->own.has_ids = true;
     x->own.sampled = x->parent.sampled;
     if (x->own.sampled == TRACE_SAMPLED_UNKNOWN)
-        x->own.sampled = decide(r, t, h) ? TRACE_SAMPLED_YES : TRACE_SAMPLED_NO;
+        x->own.sampled =
+            decide(r, t, found & CARRIES_CLIENT_ID, bits[3]) ? TRACE_SAMPLED_YES : TRACE_SAMPLED_NO;
     r->traced = x->own.sampled == TRACE_SAMPLED_YES;
     if (r->traced)
         x->begin_us = time_real_us();
@@ -73,40 +90,48 @@ struct request_trace *trace_begin(struct request *r)
 
 /* ---- to the endpoint ---- */
 
-static void set(struct http_head *h, enum http_name id, struct arena *a, struct str value)
+/* What carried a context until here, if we carry that kind. */
+static bool is_replaced(const struct trace_config *t, enum http_name id)
 {
-    for (uint16_t i = 0; i < h->n; i++)
-        if (h->fields[i].id == id)
-            h->fields[i].name_n = 0;
-    struct str kept = value.n ? arena_str(a, value) : value;
-    if (kept.n)
-        IGNORE_RESULT(http_head_add(h, id, kept)); /* no room: the trace breaks off here */
+    if (id == HTTP_NAME_TRACEPARENT)
+        return t->w3c;
+    return t->b3 && (id == HTTP_NAME_X_B3_TRACEID || id == HTTP_NAME_X_B3_SPANID ||
+                     id == HTTP_NAME_X_B3_PARENTSPANID || id == HTTP_NAME_X_B3_SAMPLED ||
+                     id == HTTP_NAME_B3);
 }
 
+/* No room: the trace breaks off here. */
+static void add(struct http_head *h, enum http_name id, const char *text, size_t n)
+{
+    IGNORE_RESULT(http_head_add(h, id, str_of(text, n)));
+}
+
+/* Both kinds say the same ids: B3's are parts of W3C's text. */
 void trace_inject(struct request *r, struct http_head *h)
 {
     const struct trace_config *t = r->http->trace;
     const struct request_trace *x = r->trace;
-    struct arena *a = http_stream_arena(r->down);
-    char text[TRACE_PARENT_BYTES];
-    if (t->w3c) {
-        trace_write_w3c(&x->own, text);
-        set(h, HTTP_NAME_TRACEPARENT, a, str_of(text, TRACE_PARENT_BYTES));
-    }
+    char *text = arena_alloc_raw(http_stream_arena(r->down), TRACE_PARENT_BYTES + TRACE_SPAN_HEX);
+    for (uint16_t i = 0; i < h->n; i++)
+        if (is_replaced(t, h->fields[i].id))
+            h->fields[i].name_n = 0;
+    if (!text)
+        return;
+    trace_write_w3c(&x->own, text);
+    if (t->w3c)
+        add(h, HTTP_NAME_TRACEPARENT, text, TRACE_PARENT_BYTES);
     if (!t->b3)
         return;
-    struct str none = {NULL, 0};
     size_t from = t->wide ? 0 : 8; /* a wide one that came goes on as it is */
     for (size_t i = 0; i < 8; i++)
         from = x->own.trace_id[i] ? 0 : from;
-    trace_hex(x->own.trace_id + from, 16 - from, text);
-    set(h, HTTP_NAME_X_B3_TRACEID, a, str_of(text, 2 * (16 - from)));
-    trace_hex(x->own.span_id, 8, text);
-    set(h, HTTP_NAME_X_B3_SPANID, a, str_of(text, TRACE_SPAN_HEX));
-    trace_hex(x->parent.span_id, 8, text);
-    set(h, HTTP_NAME_X_B3_PARENTSPANID, a, x->parent.has_ids ? str_of(text, TRACE_SPAN_HEX) : none);
-    set(h, HTTP_NAME_X_B3_SAMPLED, a, x->own.sampled == TRACE_SAMPLED_YES ? STR("1") : STR("0"));
-    set(h, HTTP_NAME_B3, a, none);
+    add(h, HTTP_NAME_X_B3_TRACEID, text + TRACE_PARENT_TRACE + 2 * from, 2 * (16 - from));
+    add(h, HTTP_NAME_X_B3_SPANID, text + TRACE_PARENT_SPAN, TRACE_SPAN_HEX);
+    if (x->parent.has_ids) {
+        trace_hex(x->parent.span_id, 8, text + TRACE_PARENT_BYTES);
+        add(h, HTTP_NAME_X_B3_PARENTSPANID, text + TRACE_PARENT_BYTES, TRACE_SPAN_HEX);
+    }
+    add(h, HTTP_NAME_X_B3_SAMPLED, x->own.sampled == TRACE_SAMPLED_YES ? "1" : "0", 1);
 }
 
 /* ---- to the collector ---- */

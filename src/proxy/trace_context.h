@@ -18,7 +18,13 @@ struct trace_context {
     uint8_t sampled; /* enum trace_sampled */
 };
 
-enum { TRACE_PARENT_BYTES = 55, TRACE_ID_HEX = 32, TRACE_SPAN_HEX = 16 };
+enum {
+    TRACE_PARENT_BYTES = 55,
+    TRACE_PARENT_TRACE = 3, /* where its ids stand in it */
+    TRACE_PARENT_SPAN = 36,
+    TRACE_ID_HEX = 32,
+    TRACE_SPAN_HEX = 16,
+};
 
 /* Of the text of a traceparent. False: it is none, and as if it were not there. */
 bool trace_read_w3c(struct str text, struct trace_context *ret);
@@ -27,6 +33,6 @@ bool trace_read_b3(struct str text, struct trace_context *ret);
 /* Of the fields x-b3-…, or b3 where that is there. */
 bool trace_read_b3_fields(const struct http_head *h, struct trace_context *ret);
 
-/* Lower-case hex of n bytes; ret has room for 2 * n, no NUL is added. */
+/* Lower-case hex of n bytes, a multiple of 4; ret has room for 2 * n, no NUL is added. */
 void trace_hex(const uint8_t *bytes, size_t n, char *ret);
 void trace_write_w3c(const struct trace_context *c, char ret[TRACE_PARENT_BYTES]);
