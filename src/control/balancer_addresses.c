@@ -4,16 +4,13 @@
  * said again 5 s later. */
 #include "control/balancer_addresses.h"
 
-#include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "control/status_writes.h"
 #include "kube/event_recorder.h"
 #include "kube/informer.h"
 
-enum {
-    WRITES_MAX = 8, /* at a time */
-    RETRY_MS = 5 * 1000,
-};
+enum { RETRY_MS = 5 * 1000 };
 
 struct balancer_addresses {
     struct kube_client *client;
@@ -25,17 +22,9 @@ struct balancer_addresses {
     struct loop_timer *timer;
     struct map pending; /* key of a Service -> its patch (json_t) */
     struct map failed;  /* keys */
-    struct list_node writes;
-    unsigned n_writes;
+    struct status_writes *writes;
     bool leads, pools_changed;
     struct balancer_addresses_stats stats;
-};
-
-struct write {
-    struct list_node node;
-    struct kube_call *call;
-    struct balancer_addresses *owner;
-    char *key;
 };
 
 static void look_soon(struct balancer_addresses *b)
@@ -45,37 +34,19 @@ static void look_soon(struct balancer_addresses *b)
 
 /* ---- writing ---- */
 
-static void write_done(struct write *w)
+static void on_written(const char *key, const struct kube_result *r, void *user)
 {
-    list_remove(&w->node);
-    w->owner->n_writes--;
-    free(w->key);
-    free(w);
-}
-
-static void on_written(const struct kube_result *r, void *user)
-{
-    struct write *w = user;
-    struct balancer_addresses *b = w->owner;
+    struct balancer_addresses *b = user;
     b->stats.writes++;
     if (!kube_ok(r) && r->status != 404) {
         b->stats.failed_writes++;
-        log_warn("the address of a Service was not written", kv_s("service", w->key),
+        log_warn("the address of a Service was not written", kv_s("service", key),
                  kv_s("cause", r->message));
-        map_put_cstr(&b->failed, w->key, b);
+        map_put_cstr(&b->failed, key, b);
         if (!loop_timer_is_started(b->timer))
             loop_timer_start(b->timer, RETRY_MS);
     }
-    write_done(w);
     look_soon(b);
-}
-
-static bool is_being_written(const struct balancer_addresses *b, struct str key)
-{
-    LIST_FOREACH (node, &b->writes)
-        if (str_is(key, CONTAINER_OF(node, struct write, node)->key))
-            return true;
-    return false;
 }
 
 static void write_patch(struct balancer_addresses *b, struct str key, const json_t *patch)
@@ -83,21 +54,16 @@ static void write_patch(struct balancer_addresses *b, struct str key, const json
     struct str name, ns = str_cut(key, '/', &name);
     AUTO_CHARS char *path = xasprintf("/api/v1/namespaces/" STR_FMT "/services/" STR_FMT "/status",
                                       STR_ARG(ns), STR_ARG(name));
-    struct write *w = NEW(struct write);
-    w->owner = b;
-    w->key = str_dup(key);
-    b->n_writes++;
-    list_add_tail(&b->writes, &w->node);
-    w->call =
-        kube_call(b->client, "PATCH", path, "application/merge-patch+json", patch, on_written, w);
+    status_writes_patch(b->writes, key, path, patch);
 }
 
 static void write_some(struct balancer_addresses *b)
 {
     struct str key;
     void *patch;
-    for (size_t at = 0; b->n_writes < WRITES_MAX && map_next(&b->pending, &at, &key, &patch);) {
-        if (is_being_written(b, key))
+    for (size_t at = 0;
+         status_writes_have_room(b->writes) && map_next(&b->pending, &at, &key, &patch);) {
+        if (status_writes_have(b->writes, key))
             continue;
         write_patch(b, key, patch);
         map_remove(&b->pending, key);
@@ -276,7 +242,7 @@ struct balancer_addresses *balancer_addresses_new(struct kube_client *c,
     b->options = o;
     b->allocator = address_allocator_new(o->class_);
     b->events = event_recorder_new(c, "fairlead.dev/control", o->host);
-    list_init(&b->writes);
+    b->writes = status_writes_new(c, on_written, b);
     loop_call_init(&b->look, on_look, b);
     b->timer = loop_timer_new(kube_client_loop(c), on_timer, b);
     b->pools = informer_start(c,
@@ -300,11 +266,7 @@ void balancer_addresses_free(struct balancer_addresses *b)
     informer_free(b->pools);
     informer_free(b->namespaces);
     informer_free(b->services);
-    LIST_FOREACH_SAFE (node, &b->writes) {
-        struct write *w = CONTAINER_OF(node, struct write, node);
-        kube_call_cancel(w->call);
-        write_done(w);
-    }
+    status_writes_free(b->writes);
     forget_pending(b);
     map_done(&b->failed);
     address_allocator_free(b->allocator);

@@ -5,12 +5,10 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "control/status_writes.h"
 #include "kube/informer.h"
 
-enum {
-    WRITES_MAX = 8, /* at a time */
-    LOOK_MS = 30 * 1000,
-};
+enum { LOOK_MS = 30 * 1000 };
 
 struct ingress_status {
     struct kube_client *client;
@@ -19,10 +17,9 @@ struct ingress_status {
     bool leads;
     struct loop_timer *timer;
     struct loop_call look;
-    struct map items;        /* key -> struct item */
-    struct list_node queue;  /* items to be looked at */
-    struct list_node writes; /* under way */
-    unsigned n_writes;
+    struct map items;       /* key -> struct item */
+    struct list_node queue; /* items to be looked at */
+    struct status_writes *writes;
     json_t *want; /* status.loadBalancer.ingress; NULL: not known yet */
     char *want_text;
 };
@@ -31,13 +28,6 @@ struct item {
     struct list_node queue;
     char *have; /* what it has, as text */
     char key[];
-};
-
-struct write {
-    struct list_node node;
-    struct kube_call *call;
-    struct ingress_status *owner;
-    char *key;
 };
 
 static char *text_of(const json_t *list)
@@ -67,14 +57,6 @@ static void enqueue_all(struct ingress_status *s)
         enqueue(s, item);
 }
 
-static void write_done(struct write *w)
-{
-    list_remove(&w->node);
-    w->owner->n_writes--;
-    free(w->key);
-    free(w);
-}
-
 static void keep(struct ingress_status *s, struct item *i, const json_t *object)
 {
     char *have = text_of(json_at(object, "status.loadBalancer.ingress"));
@@ -84,17 +66,15 @@ static void keep(struct ingress_status *s, struct item *i, const json_t *object)
         enqueue(s, i);
 }
 
-static void on_written(const struct kube_result *r, void *user)
+static void on_written(const char *key, const struct kube_result *r, void *user)
 {
-    struct write *w = user;
-    struct ingress_status *s = w->owner;
-    struct item *i = map_find_cstr(&s->items, w->key);
+    struct ingress_status *s = user;
+    struct item *i = map_find_cstr(&s->items, key);
     if (!kube_ok(r) && r->status != 404)
-        log_warn("the status of an Ingress was not written", kv_s("ingress", w->key),
+        log_warn("the status of an Ingress was not written", kv_s("ingress", key),
                  kv_s("cause", r->message));
     if (kube_ok(r) && r->object && i)
         keep(s, i, r->object); /* not again before the watch tells */
-    write_done(w);
     look_soon(s);
 }
 
@@ -106,13 +86,7 @@ static void write_status(struct ingress_status *s, const struct item *i)
                   STR_ARG(ns), STR_ARG(name));
     AUTO_JSON json_t *patch =
         json_pack("{s:{s:{s:O}}}", "status", "loadBalancer", "ingress", s->want);
-    struct write *w = NEW(struct write);
-    w->owner = s;
-    w->key = xstrdup(i->key);
-    s->n_writes++;
-    list_add_tail(&s->writes, &w->node);
-    w->call =
-        kube_call(s->client, "PATCH", path, "application/merge-patch+json", patch, on_written, w);
+    status_writes_patch(s->writes, str_from(i->key), path, patch);
 }
 
 static void on_look(void *user)
@@ -120,7 +94,7 @@ static void on_look(void *user)
     struct ingress_status *s = user;
     if (!s->leads || !s->want)
         return;
-    while (s->n_writes < WRITES_MAX && !list_is_empty(&s->queue)) {
+    while (status_writes_have_room(s->writes) && !list_is_empty(&s->queue)) {
         struct item *i = CONTAINER_OF(s->queue.next, struct item, queue);
         list_remove(&i->queue);
         if (!streq(i->have, s->want_text) && control_serves(s->control, str_from(i->key)))
@@ -214,7 +188,7 @@ struct ingress_status *ingress_status_new(struct kube_client *c, struct control 
     s->client = c;
     s->control = control;
     list_init(&s->queue);
-    list_init(&s->writes);
+    s->writes = status_writes_new(c, on_written, s);
     loop_call_init(&s->look, on_look, s);
     s->timer = loop_timer_new(kube_client_loop(c), on_timer, s);
     loop_timer_start(s->timer, LOOK_MS);
@@ -232,11 +206,7 @@ void ingress_status_free(struct ingress_status *s)
     loop_call_cancel(&s->look);
     loop_timer_free(s->timer);
     informer_free(s->services);
-    LIST_FOREACH_SAFE (node, &s->writes) {
-        struct write *w = CONTAINER_OF(node, struct write, node);
-        kube_call_cancel(w->call);
-        write_done(w);
-    }
+    status_writes_free(s->writes);
     for (size_t at = 0; map_next(&s->items, &at, NULL, &item);)
         item_free(item);
     map_done(&s->items);

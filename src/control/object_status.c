@@ -2,16 +2,13 @@
  * it is so; a write that fails is tried again 30 s later. */
 #include "control/object_status.h"
 
-#include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/time.h"
+#include "control/status_writes.h"
 #include "model/object_condition.h"
 
-enum {
-    WRITES_MAX = 8, /* at a time */
-    LOOK_MS = 30 * 1000,
-};
+enum { LOOK_MS = 30 * 1000 };
 
 struct object_status {
     struct kube_client *client;
@@ -19,16 +16,8 @@ struct object_status {
     struct map told; /* paths that have been written since they were put */
     struct loop_call look;
     struct loop_timer *timer;
-    struct list_node writes; /* struct write */
-    unsigned n_writes;
+    struct status_writes *writes;
     bool leads;
-};
-
-struct write {
-    struct list_node node;
-    struct kube_call *call;
-    struct object_status *owner;
-    char *path;
 };
 
 static void look_soon(struct object_status *s)
@@ -36,44 +25,20 @@ static void look_soon(struct object_status *s)
     loop_defer(kube_client_loop(s->client), &s->look);
 }
 
-static void write_done(struct write *w)
+static void on_written(const char *path, const struct kube_result *r, void *user)
 {
-    list_remove(&w->node);
-    w->owner->n_writes--;
-    free(w->path);
-    free(w);
-}
-
-static void on_written(const struct kube_result *r, void *user)
-{
-    struct write *w = user;
-    struct object_status *s = w->owner;
     if (!kube_ok(r) && r->status != 404)
-        log_warn("the status of an object was not written", kv_s("path", w->path),
+        log_warn("the status of an object was not written", kv_s("path", path),
                  kv_s("cause", r->message));
-    write_done(w);
-    look_soon(s);
+    look_soon(user);
 }
 
 static void write_conditions(struct object_status *s, struct str path, json_t *list)
 {
     AUTO_JSON json_t *patch = json_pack("{s:{s:O}}", "status", "conditions", list);
-    struct write *w = NEW(struct write);
-    w->owner = s;
-    w->path = str_dup(path);
-    s->n_writes++;
-    list_add_tail(&s->writes, &w->node);
+    AUTO_CHARS char *text = str_dup(path);
     map_put(&s->told, path, s);
-    w->call = kube_call(s->client, "PATCH", w->path, "application/merge-patch+json", patch,
-                        on_written, w);
-}
-
-static bool is_being_written(const struct object_status *s, struct str path)
-{
-    LIST_FOREACH (node, &s->writes)
-        if (str_is(path, CONTAINER_OF(node, struct write, node)->path))
-            return true;
-    return false;
+    status_writes_patch(s->writes, path, text, patch);
 }
 
 static void on_look(void *user)
@@ -82,8 +47,8 @@ static void on_look(void *user)
     struct str path;
     void *list;
     for (size_t at = 0;
-         s->leads && s->n_writes < WRITES_MAX && map_next(&s->due, &at, &path, &list);)
-        if (!map_find(&s->told, path) && !is_being_written(s, path))
+         s->leads && status_writes_have_room(s->writes) && map_next(&s->due, &at, &path, &list);)
+        if (!map_find(&s->told, path) && !status_writes_have(s->writes, path))
             write_conditions(s, path, list);
 }
 
@@ -141,7 +106,7 @@ struct object_status *object_status_new(struct kube_client *c)
 {
     struct object_status *s = NEW(struct object_status);
     s->client = c;
-    list_init(&s->writes);
+    s->writes = status_writes_new(c, on_written, s);
     loop_call_init(&s->look, on_look, s);
     s->timer = loop_timer_new(kube_client_loop(c), on_timer, s);
     loop_timer_start(s->timer, LOOK_MS);
@@ -155,11 +120,7 @@ void object_status_free(struct object_status *s)
         return;
     loop_call_cancel(&s->look);
     loop_timer_free(s->timer);
-    LIST_FOREACH_SAFE (node, &s->writes) {
-        struct write *w = CONTAINER_OF(node, struct write, node);
-        kube_call_cancel(w->call);
-        write_done(w);
-    }
+    status_writes_free(s->writes);
     for (size_t at = 0; map_next(&s->due, &at, NULL, &list);)
         json_decref(list);
     map_done(&s->due);
