@@ -31,7 +31,8 @@ static int run(const char *command)
     if (r < 0)
         return program_fail(EXIT_FAILED, NULL, "standard input cannot be read: %s", strerror(-r));
     int code = cni_plugin_run(&e, buf_str(&input), &output);
-    (void)fwrite(output.p, 1, output.n, stdout);
+    if (output.n)
+        (void)fwrite(output.p, 1, output.n, stdout);
     return code;
 }
 

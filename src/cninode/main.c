@@ -159,8 +159,10 @@ static int run(struct parts *p)
     loop_timer_free(p->look);
     if (p->client)
         kube_client_free(p->client);
-    if (p->loop)
+    if (p->loop) {
+        loop_turn(p->loop, 0); /* what has ended in this turn is freed */
         loop_free(p->loop);
+    }
     free(p->told);
     return code;
 }
