@@ -2,6 +2,8 @@
 /* What a node's container runtime is given: the plugin in its directory of programs, an entry in
  * the list of plugins of its network. Files are replaced in one step. */
 
+#include <sys/stat.h>
+
 #include "base/err.h"
 #include "codec/json.h"
 
@@ -13,10 +15,11 @@ struct node_files {
     const char *socket;     /* as the plugin finds it, on the node */
     const json_t *excluded; /* namespaces whose pods are never asked about */
     bool dry;               /* nothing is written: what would be changes is told */
+    struct stat as_put;     /* of the program on the node, when it was what it should be */
 };
 
 /* Makes both what they should be; *ret_changed: they were not. -ENOENT: the network has no list of
  * plugins (yet). Nothing is half done. */
-int node_files_put(const struct node_files *f, bool *ret_changed, struct err *reterr) NODISCARD;
+int node_files_put(struct node_files *f, bool *ret_changed, struct err *reterr) NODISCARD;
 /* The entry, then the program. What is not there is fine. */
 int node_files_remove(const struct node_files *f, struct err *reterr) NODISCARD;

@@ -149,6 +149,7 @@ static void on_leave(void *user)
     if (w->draining)
         return;
     if (w->busy == w->busy_then || now_ms >= w->leave_by_ms) {
+        w->drain_ms = w->drain_by_ms - MIN(w->drain_by_ms, now_ms);
         drain(w);
         return;
     }
@@ -170,7 +171,7 @@ static void leave(void *user)
         return;
     w->telling = true;
     w->leave_by_ms = loop_now_ms(w->loop) + l.linger_ms;
-    w->drain_ms -= MIN(w->drain_ms, l.linger_ms);
+    w->drain_by_ms = loop_now_ms(w->loop) + w->drain_ms;
     w->busy_then = w->busy;
     loop_timer_start(w->leave, MIN((uint64_t)QUIET_MS, l.linger_ms));
 }

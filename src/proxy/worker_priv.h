@@ -56,7 +56,7 @@ struct worker {
     struct loop_timer *leave;  /* looks whether anybody still comes */
     struct loop_timer *stale;  /* clients of listeners that have changed are told to go */
     _Atomic uint64_t drain_ms; /* told by the main thread, at a second signal again */
-    uint64_t leave_by_ms;
+    uint64_t leave_by_ms, drain_by_ms;
     unsigned busy, busy_then; /* connections and requests that have come: now, at the last look */
     bool ended;
     bool draining;

@@ -51,7 +51,8 @@ class Backend:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.sockets = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
 
     def accept(self):
         while True:
@@ -65,6 +66,12 @@ class Backend:
 
     def close(self):
         self.release.set()
+        # Its thread first: between its last look at the descriptor and its call another listener may have got that number, and would lose a connection to us.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # a test has closed it
+        self.accepting.join(5)
         self.listener.close()
         for sock in self.sockets:
             sock.close()

@@ -5,22 +5,15 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/time.h"
 #include "json_text.h"
-#include "net/http_server.h"
-#include "test.h"
+#include "kube_client_rig.h"
 
 #define VM "system:serviceaccount:shop:vm"
 
-enum { TURNS = 20 };
-
 struct world {
-    struct loop *loop;
-    struct http_server *server;
-    struct kube_client *client;
+    struct kube_client_rig rig;
     struct workloads *pods;
     struct auto_registration *a;
-    uint64_t now_ms;
     int status; /* of answers; 0: as it should be */
     struct buf said;
     json_t *last;
@@ -51,21 +44,13 @@ static void put_group(struct world *w, const char *name, const char *account)
 static void world_up(struct world *w)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
-    static const struct http_server_config sc = {.idle_timeout_ms = 86400000};
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct ip ip;
-    *w = (struct world){.now_ms = 1000000};
-    time_set_manual(w->now_ms * 1000);
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    assert_ok(loop_new(&w->loop, NULL));
-    assert_ok(http_server_new(w->loop, &ip, 0, &sc, &ops, w, &w->server, NULL));
-    kc.port = http_server_port(w->server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
+    *w = (struct world){0};
+    rig_up(&w->rig, &ops, w);
     w->pods = workloads_new(NULL, NULL);
     w->a = auto_registration_new(
-        w->client, &(struct auto_registration_options){.controller = "control-1",
-                                                       .namespace_ = "fairlead-system",
-                                                       .pods = w->pods});
+        w->rig.client, &(struct auto_registration_options){.controller = "control-1",
+                                                           .namespace_ = "fairlead-system",
+                                                           .pods = w->pods});
     put_group(w, "vms", "vm");
 }
 
@@ -73,22 +58,14 @@ static void world_down(struct world *w)
 {
     auto_registration_free(w->a);
     workloads_free(w->pods);
-    kube_client_free(w->client);
-    http_server_free(w->server);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
+    rig_down(&w->rig);
     buf_done(&w->said);
     json_decref(w->last);
-    time_set_manual(0);
 }
 
-/* This much later, until nothing moves. */
 static void pass(struct world *w, uint64_t ms)
 {
-    w->now_ms += ms;
-    time_set_manual(w->now_ms * 1000);
-    for (int i = 0; i < TURNS; i++)
-        loop_turn(w->loop, 1);
+    rig_pass(&w->rig, ms);
 }
 
 static void expect(struct world *w, const char *said)

@@ -4,21 +4,16 @@
 
 #include <stdio.h>
 
-#include "base/time.h"
 #include "json_text.h"
-#include "net/http_server.h"
-#include "test.h"
+#include "kube_client_rig.h"
 
 #define CART "system:serviceaccount:shop:cart"
 
-enum { TURNS = 20, AT_ONCE = 16, MINUTE = 60 * 1000 };
+enum { AT_ONCE = 16, MINUTE = 60 * 1000 };
 
 struct world {
-    struct loop *loop;
-    struct http_server *server;
-    struct kube_client *client;
+    struct kube_client_rig rig;
     struct secret_rights *rights;
-    uint64_t now_ms;
     bool allows, broken, silent;
     unsigned asked, changes;
     char question[2000], changed[200];
@@ -45,36 +40,20 @@ static void on_change(const char *account, void *user)
 static void world_up(struct world *w)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
-    static const struct http_server_config sc = {.idle_timeout_ms = 86400000};
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct ip ip;
-    *w = (struct world){.now_ms = 1000000};
-    time_set_manual(w->now_ms * 1000);
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    assert_ok(loop_new(&w->loop, NULL));
-    assert_ok(http_server_new(w->loop, &ip, 0, &sc, &ops, w, &w->server, NULL));
-    kc.port = http_server_port(w->server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
-    w->rights = secret_rights_new(w->client, on_change, w);
+    *w = (struct world){0};
+    rig_up(&w->rig, &ops, w);
+    w->rights = secret_rights_new(w->rig.client, on_change, w);
 }
 
 static void world_down(struct world *w)
 {
     secret_rights_free(w->rights);
-    kube_client_free(w->client);
-    http_server_free(w->server);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
-    time_set_manual(0);
+    rig_down(&w->rig);
 }
 
-/* This much later, until nothing moves. */
 static void pass(struct world *w, uint64_t ms)
 {
-    w->now_ms += ms;
-    time_set_manual(w->now_ms * 1000);
-    for (int i = 0; i < TURNS; i++)
-        loop_turn(w->loop, 1);
+    rig_pass(&w->rig, ms);
 }
 
 static void test_nobody_has_a_key_before_it_is_known(void **state)

@@ -4,19 +4,14 @@
 
 #include <stdio.h>
 
-#include "base/time.h"
 #include "json_text.h"
-#include "net/http_server.h"
-#include "test.h"
+#include "kube_client_rig.h"
 
-enum { TURNS = 60, AT_ONCE = 64, A_SECOND = 200 };
+enum { AT_ONCE = 64, A_SECOND = 200 };
 
 struct world {
-    struct loop *loop;
-    struct http_server *server;
-    struct kube_client *client;
+    struct kube_client_rig rig;
     struct viewers *viewers;
-    uint64_t now_ms;
     bool broken, silent;
     unsigned tokens, accesses;
     char access[2000]; /* the last question */
@@ -64,27 +59,15 @@ static void on_request(struct http_exchange *x, void *user)
 static void world_up(struct world *w)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
-    static const struct http_server_config sc = {.idle_timeout_ms = 86400000};
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct ip ip;
-    *w = (struct world){.now_ms = 1000000};
-    time_set_manual(w->now_ms * 1000);
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    assert_ok(loop_new(&w->loop, NULL));
-    assert_ok(http_server_new(w->loop, &ip, 0, &sc, &ops, w, &w->server, NULL));
-    kc.port = http_server_port(w->server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
-    w->viewers = viewers_new(w->client);
+    *w = (struct world){0};
+    rig_up(&w->rig, &ops, w);
+    w->viewers = viewers_new(w->rig.client);
 }
 
 static void world_down(struct world *w)
 {
     viewers_free(w->viewers);
-    kube_client_free(w->client);
-    http_server_free(w->server);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
-    time_set_manual(0);
+    rig_down(&w->rig);
 }
 
 static void on_answer(int status, const char *text, void *user)
@@ -103,8 +86,8 @@ static int ask(struct world *w, const char *field, const char *verb, const char 
     unsigned before = w->answers;
     struct viewers_check *k =
         viewers_ask(w->viewers, field ? str_from(field) : (struct str){0}, &what, on_answer, w);
-    for (int i = 0; k && w->answers == before && i < TURNS; i++)
-        loop_turn(w->loop, 100);
+    for (int i = 0; k && w->answers == before && i < RIG_TURNS; i++)
+        loop_turn(w->rig.loop, 100);
     assert_int_equal(w->answers, before + 1);
     return w->status;
 }
@@ -155,10 +138,10 @@ static void test_an_answer_is_kept_for_ten_seconds(void **state)
     }
     assert_int_equal(w.tokens, 2);
     assert_int_equal(w.accesses, 2);
-    time_set_manual((w.now_ms + 9999) * 1000);
+    time_set_manual((w.rig.now_ms + 9999) * 1000);
     assert_int_equal(ask(&w, "Bearer ann", "get", "traces", ""), 200);
     assert_int_equal(w.tokens, 2);
-    time_set_manual((w.now_ms + 10000) * 1000);
+    time_set_manual((w.rig.now_ms + 10000) * 1000);
     assert_int_equal(ask(&w, "Bearer ann", "get", "traces", ""), 200);
     assert_int_equal(w.tokens, 3);
     assert_int_equal(w.accesses, 3);
@@ -222,7 +205,7 @@ static void test_so_many_at_a_time_and_in_a_second(void **state)
     for (int i = AT_ONCE + 1; i < A_SECOND; i++)
         assert_int_equal(ask(&w, "Bearer forged", "get", "traces", ""), 401);
     assert_int_equal(ask(&w, "Bearer ann", "get", "traces", ""), 429);
-    time_set_manual((w.now_ms + 1000) * 1000);
+    time_set_manual((w.rig.now_ms + 1000) * 1000);
     assert_int_equal(ask(&w, "Bearer ann", "get", "traces", ""), 200);
     world_down(&w);
 }

@@ -2,19 +2,14 @@
  * and by a manual clock: what the bucket lets through at once, and what waits. */
 #include <stdio.h>
 
-#include "base/time.h"
 #include "kube/event_recorder.h"
-#include "net/http_server.h"
-#include "test.h"
+#include "kube_client_rig.h"
 
-enum { BURST = 100, KEPT_FOR_WARNINGS = 40, WAITING = 256, TURNS = 60 };
+enum { BURST = 100, KEPT_FOR_WARNINGS = 40, WAITING = 256 };
 
 struct world {
-    struct loop *loop;
-    struct http_server *server;
-    struct kube_client *client;
+    struct kube_client_rig rig;
     struct event_recorder *events;
-    uint64_t now_ms;
     size_t posts, patches;
 };
 
@@ -31,36 +26,20 @@ static void on_request(struct http_exchange *x, void *user)
 static void world_up(struct world *w)
 {
     static const struct http_server_ops ops = {.on_request = on_request};
-    static const struct http_server_config sc = {.idle_timeout_ms = 86400000};
-    struct kube_config kc = {.host = (char *)(uintptr_t) "127.0.0.1"};
-    struct ip ip;
-    *w = (struct world){.now_ms = 1000000};
-    time_set_manual(w->now_ms * 1000);
-    assert_ok(ip_parse(STR("127.0.0.1"), &ip));
-    assert_ok(loop_new(&w->loop, NULL));
-    assert_ok(http_server_new(w->loop, &ip, 0, &sc, &ops, w, &w->server, NULL));
-    kc.port = http_server_port(w->server);
-    assert_ok(kube_client_new(w->loop, &kc, "test", &w->client, NULL));
-    w->events = event_recorder_new(w->client, "test", NULL);
+    *w = (struct world){0};
+    rig_up(&w->rig, &ops, w);
+    w->events = event_recorder_new(w->rig.client, "test", NULL);
 }
 
 static void world_down(struct world *w)
 {
     event_recorder_free(w->events);
-    kube_client_free(w->client);
-    http_server_free(w->server);
-    loop_turn(w->loop, 0);
-    loop_free(w->loop);
-    time_set_manual(0);
+    rig_down(&w->rig);
 }
 
-/* Until nothing moves, this much later. */
 static void pass(struct world *w, uint64_t ms)
 {
-    w->now_ms += ms;
-    time_set_manual(w->now_ms * 1000);
-    for (int i = 0; i < TURNS; i++)
-        loop_turn(w->loop, 1);
+    rig_pass(&w->rig, ms);
 }
 
 static void record(struct world *w, const char *type, int number)
