@@ -213,6 +213,9 @@ def test_the_network_keeps_our_entry(node):
     for other in (CONFLIST, more):  # whoever writes the list anew, ours is the last again
         node.list.write_text(json.dumps(other))
         wait_until("the entry is back", lambda: [p["type"] for p in json.loads(node.list.read_text())["plugins"]][-1] == "fairlead-cni", 15)
+    ours = (node.path / "bin/fairlead-cni").read_bytes()
+    (node.path / "bin/fairlead-cni").write_bytes(b"another")
+    wait_until("the program is back", lambda: (node.path / "bin/fairlead-cni").read_bytes() == ours, 15)
     node.stop()
     assert node.entry(), "who is exchanged leaves it to his successor"
     assert node.run("--cleanup").returncode == 0
